@@ -1,0 +1,115 @@
+//! The dialects: one folder each, the same file names in each. `routes` judges and serves requests, `read` turns
+//! request bodies into values, `render` turns events and values into bytes, `stream` opens and closes endless answers.
+//!
+//! A further dialect is one more folder, and one more line in [`all`].
+
+pub mod access;
+pub mod native;
+pub mod problem;
+pub mod xms;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::event::Event;
+use crate::event::arena::Frame;
+use crate::event::channel::{Channel, FeedId};
+use crate::event::output::Output;
+use crate::ground::id::{ConnId, ListenerId, Seq};
+use crate::ground::stats::Stats;
+use crate::hub::Hub;
+use crate::hub::conn::{Conn, Stream};
+use crate::log::record::Record;
+use crate::wire::Fault;
+use crate::wire::http::head::Head;
+use crate::wire::http::reply::Reply;
+
+/// The list of dialects. Their order is that of their channels and of [`crate::ground::config::DIALECTS`]; the first
+/// that claims a path gets the request, and the native dialect takes the rest of `/v1`.
+#[must_use]
+pub fn all(hub: &mut Hub) -> Vec<Box<dyn Dialect>> {
+    vec![Box::new(xms::Xms::new(hub, 0)), Box::new(native::Native::new(hub, 1))]
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    /// The connection.
+    pub conn: ConnId,
+    /// The request's number on it.
+    pub request: u32,
+    /// The peer.
+    pub peer: IpAddr,
+    /// The listener.
+    pub via: ListenerId,
+}
+
+/// What a dialect says of a request's head.
+#[derive(Debug)]
+pub enum Verdict {
+    /// The request is taken.
+    Take {
+        /// With at most this much content.
+        content_max: u64,
+        /// It only appends to the log: the next may start before it is answered.
+        pipelined: bool,
+    },
+    /// The request is refused; its content is swallowed.
+    Refuse(Reply),
+}
+
+/// A protocol that events leave in, and perhaps come in by.
+pub trait Dialect: std::fmt::Debug + Send {
+    /// Its name in the config file, in metrics and in records.
+    fn name(&self) -> &'static str;
+
+    /// Whether a path is its own.
+    fn claims(&self, hub: &Hub, path: &str) -> bool;
+
+    /// Judges a request before its content is read.
+    fn judge(&mut self, hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict;
+
+    /// Serves a request that was taken; it is answered now or later, through the hub.
+    fn serve(&mut self, hub: &mut Hub, asker: Asker, head: &Head<'_>, content: &[u8]);
+
+    /// A fault in this dialect's own form.
+    fn refusal(&self, fault: Fault) -> Reply;
+
+    /// An accepted event, in log order: finds the feeds that want it and renders it, once.
+    fn publish(&mut self, hub: &mut Hub, seq: Seq, record: &Arc<Record>, event: &Event);
+
+    /// This engine's own event record was applied, and its publisher waits.
+    fn published(&mut self, _hub: &mut Hub, _seq: Seq, _record: &Record, _event: &Event) {}
+
+    /// A change of this dialect's state, in log order.
+    fn change(&mut self, hub: &mut Hub, record: &Record, change: &[u8]);
+
+    /// The next keepalive of a stream, and the time from it to the one after.
+    fn keepalive(&self, hub: &Hub, stream: &Stream) -> (&'static [u8], u64);
+
+    /// Whether a frame that is looked through again belongs on a stream of this feed.
+    fn admits(&self, _channel: &Channel, _feed: FeedId, _frame: &Frame) -> bool {
+        false
+    }
+
+    /// Whether a stream whose socket is full has fallen too far behind.
+    fn lags(&self, hub: &Hub, conn: &Conn) -> bool;
+
+    /// How long a stream's peer may take no byte while something waits, in milliseconds.
+    fn stall_ms(&self, hub: &Hub) -> u64;
+
+    /// A stream has ended; what it did not send is in `output`.
+    fn closed(&mut self, _hub: &mut Hub, _output: &Output, _stream: &Stream) {}
+
+    /// A deadline of its own has come.
+    fn handle_timeout(&mut self, _hub: &mut Hub, _key: u32) {}
+
+    /// The configuration has changed.
+    fn reloaded(&mut self, _hub: &mut Hub) {}
+
+    /// The server stops: streams end cleanly.
+    fn stop(&mut self, hub: &mut Hub);
+
+    /// Adds what it counts itself.
+    fn stats(&self, _hub: &Hub, _stats: &mut Stats) {}
+}

@@ -1,0 +1,141 @@
+//! Our own API under `/v1`: CloudEvents in ([`read`]), Server-Sent Events out ([`render`], [`stream`]).
+
+pub mod read;
+pub mod render;
+mod routes;
+mod stream;
+
+use std::sync::Arc;
+
+use super::{Asker, Dialect, Verdict, problem};
+use crate::event::Event;
+use crate::event::arena::{Bounds, Frame};
+use crate::event::channel::{Channel, FeedId};
+use crate::event::projection;
+use crate::ground::config::Config;
+use crate::ground::id::Seq;
+use crate::ground::stats::Stats;
+use crate::hub::Hub;
+use crate::hub::conn::{Conn, Stream};
+use crate::log::record::{Body, Record};
+use crate::wire::Fault;
+use crate::wire::http::head::Head;
+use crate::wire::http::reply::Reply;
+
+/// The state of the native dialect.
+#[derive(Debug)]
+pub struct Native {
+    channel: u8,
+    /// The reply to the batch whose records are being applied.
+    accepted: Vec<u8>,
+    frame: Vec<u8>,
+}
+
+impl Native {
+    /// Opens its channel, which must become number `channel`.
+    pub fn new(hub: &mut Hub, channel: u8) -> Native {
+        assert_eq!(hub.channels.len(), usize::from(channel), "channels stand in the order of the dialects");
+        let (bounds, runs_max) = bounds(&hub.config);
+        hub.channels.push(Channel::new(bounds, runs_max, hub.hash_seed));
+        Native { channel, accepted: Vec::new(), frame: Vec::new() }
+    }
+}
+
+fn bounds(config: &Config) -> (Bounds, usize) {
+    let limits = &config.limits;
+    let bounds =
+        Bounds { bytes: limits.retained_bytes, frames: limits.retained_events, age_ms: limits.retained_ms };
+    (bounds, limits.feed_runs as usize)
+}
+
+impl Dialect for Native {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn claims(&self, _hub: &Hub, path: &str) -> bool {
+        path.starts_with("/v1/")
+    }
+
+    fn judge(&mut self, hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
+        routes::judge(hub, asker, head)
+    }
+
+    fn serve(&mut self, hub: &mut Hub, asker: Asker, head: &Head<'_>, content: &[u8]) {
+        match head.method {
+            "POST" => routes::publish(hub, asker, head, content),
+            _ => stream::open(hub, self.channel, asker, head),
+        }
+    }
+
+    fn refusal(&self, fault: Fault) -> Reply {
+        problem::problem(fault.status, fault.reason)
+    }
+
+    /// Every event is rendered, wanted or not: whoever resumes reads it from the arena.
+    fn publish(&mut self, hub: &mut Hub, seq: Seq, record: &Arc<Record>, event: &Event) {
+        let channel = &mut hub.channels[usize::from(self.channel)];
+        channel.expire(hub.now.wall);
+        channel.find(&projection::Native(event));
+        self.frame.clear();
+        render::frame(event, hub.place.epoch, seq, &mut self.frame);
+        channel.publish(&self.frame, seq, record.header.wall, Some(Arc::clone(record)));
+    }
+
+    fn published(&mut self, hub: &mut Hub, seq: Seq, record: &Record, event: &Event) {
+        let Some((conn, request)) = record.origin.request else { return };
+        self.accepted.extend_from_slice(if self.accepted.is_empty() { br#"{"accepted":["# } else { b"," });
+        render::accepted(&event.id, seq, &mut self.accepted);
+        if record.origin.last {
+            self.accepted.extend_from_slice(b"]}");
+            let body = std::mem::take(&mut self.accepted);
+            hub.reply_when_durable(conn, request, Reply::new(202, "application/json", body));
+        }
+    }
+
+    fn change(&mut self, _hub: &mut Hub, _record: &Record, _change: &[u8]) {}
+
+    fn keepalive(&self, hub: &Hub, stream: &Stream) -> (&'static [u8], u64) {
+        let comment: &[u8] = if stream.lending.bare { b":\n\n" } else { b"3\r\n:\n\n\r\n" };
+        (comment, hub.config.limits.sse_heartbeat_ms)
+    }
+
+    fn admits(&self, channel: &Channel, feed: FeedId, frame: &Frame) -> bool {
+        match frame.record.as_ref().map(|r| &r.body) {
+            Some(Body::Event(event)) => channel.view(feed).admits(&projection::Native(event)),
+            Some(Body::Change(..)) | None => false,
+        }
+    }
+
+    /// What bounds a reader here is the arena alone.
+    fn lags(&self, _hub: &Hub, _conn: &Conn) -> bool {
+        false
+    }
+
+    fn stall_ms(&self, hub: &Hub) -> u64 {
+        hub.config.limits.stream_stall_ms
+    }
+
+    fn reloaded(&mut self, hub: &mut Hub) {
+        let (bounds, runs_max) = bounds(&hub.config);
+        hub.channels[usize::from(self.channel)].set_bounds(bounds, runs_max);
+    }
+
+    fn stop(&mut self, hub: &mut Hub) {
+        let patience_ms = hub.config.limits.xms_drain_ms;
+        for id in hub.conns.ids() {
+            let own = |conn: &Conn| conn.stream().is_some_and(|s| s.dialect == self.channel);
+            if hub.conns.get(id).is_some_and(own) {
+                hub.end_stream(id, patience_ms);
+            }
+        }
+    }
+
+    fn stats(&self, hub: &Hub, stats: &mut Stats) {
+        if hub.place.shard.0 == 0 {
+            let arena = hub.channels[usize::from(self.channel)].arena();
+            stats.retained_events = arena.len() as u64;
+            stats.retained_bytes = arena.end() - arena.start();
+        }
+    }
+}

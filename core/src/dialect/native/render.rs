@@ -1,0 +1,100 @@
+//! Events as JSON (CloudEvents 1.0, JSON event format) and as Server-Sent Events (WHATWG HTML, section 9.2).
+
+use std::io::Write as _;
+
+use crate::event::{Data, Event, Fact};
+use crate::ground::id::{Epoch, Seq};
+
+/// Appends one event of a stream, as one HTTP chunk: its id, and one `data` line. There is no `event` field, so that
+/// `onmessage` gets it.
+pub fn frame(event: &Event, epoch: Epoch, seq: Seq, out: &mut Vec<u8>) {
+    let mut text = Vec::with_capacity(512);
+    let _ = write!(text, "id: {epoch}-{seq}\ndata: ");
+    json(event, &mut text);
+    text.extend_from_slice(b"\n\n");
+    chunk(&text, out);
+}
+
+/// Appends `bytes` as one chunk of the chunked coding (RFC 9112 section 7.1).
+pub fn chunk(bytes: &[u8], out: &mut Vec<u8>) {
+    let _ = write!(out, "{:x}\r\n", bytes.len());
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the event as compact JSON: the attributes that CloudEvents names, extensions by name, then the data.
+pub fn json(event: &Event, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"specversion":"1.0""#);
+    let attributes = [
+        ("id", Some(&*event.id)),
+        ("source", Some(&*event.source)),
+        ("type", Some(&*event.event_type)),
+        ("subject", event.subject.as_deref()),
+        ("time", Some(&*event.time)),
+        ("datacontenttype", event.content_type.as_deref()),
+        ("dataschema", event.schema.as_deref()),
+    ];
+    for (name, value) in attributes {
+        if let Some(value) = value {
+            member(name, out);
+            string(value, out);
+        }
+    }
+    for (name, value) in &event.extensions {
+        member(name, out);
+        fact(value, out);
+    }
+    match &event.data {
+        Data::None => {}
+        Data::Facts(facts) => {
+            out.extend_from_slice(br#","data":{"#);
+            for (at, (name, value)) in facts.iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                string(name, out);
+                out.push(b':');
+                fact(value, out);
+            }
+            out.push(b'}');
+        }
+        Data::Json(json) => {
+            out.extend_from_slice(br#","data":"#);
+            out.extend_from_slice(json.as_bytes());
+        }
+        Data::Base64(text) => {
+            out.extend_from_slice(br#","data_base64":"#);
+            string(text, out);
+        }
+    }
+    out.push(b'}');
+}
+
+/// Appends one entry of a publish reply.
+pub fn accepted(id: &str, seq: Seq, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"id":"#);
+    string(id, out);
+    let _ = write!(out, r#","seq":{seq}}}"#);
+}
+
+fn member(name: &str, out: &mut Vec<u8>) {
+    out.push(b',');
+    string(name, out);
+    out.push(b':');
+}
+
+fn fact(value: &Fact, out: &mut Vec<u8>) {
+    match value {
+        Fact::Null => out.extend_from_slice(b"null"),
+        Fact::Bool(true) => out.extend_from_slice(b"true"),
+        Fact::Bool(false) => out.extend_from_slice(b"false"),
+        Fact::Number(text) | Fact::Nested(text) => out.extend_from_slice(text.as_bytes()),
+        Fact::Text(text) => string(text, out),
+    }
+}
+
+/// Appends a JSON string.
+pub fn string(text: &str, out: &mut Vec<u8>) {
+    // Writing to a Vec does not fail.
+    let _ = serde_json::to_writer(out, text);
+}

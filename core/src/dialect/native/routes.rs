@@ -1,0 +1,115 @@
+//! `/v1/events`: who may use it, and publishing.
+
+use std::sync::Arc;
+
+use super::read::{Defaults, Form, MEDIA_TYPES, events};
+use crate::dialect::problem::{problem, problem_at, wrong_method};
+use crate::dialect::{Asker, Verdict, access};
+use crate::ground::action::Level;
+use crate::hub::Hub;
+use crate::log::record::{Actor, Body};
+use crate::wire::http::head::Head;
+use crate::wire::http::reply::Reply;
+
+/// What `/v1/events` does.
+const METHODS: &str = "GET, HEAD, POST, OPTIONS";
+
+pub(super) fn judge(hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
+    let refuse = |reply: Reply| Verdict::Refuse(with_cors(hub, head, reply));
+    if let Some(reason) = access::native_refusal(asker.peer, head) {
+        let text = format!("native: {} was refused: {reason}", asker.peer);
+        let verdict = refuse(problem(403, reason));
+        hub.note(Level::Info, text);
+        return verdict;
+    }
+    if let Some(origin) = head.field("origin")
+        && !is_own_origin(origin, head)
+        && !is_allowed_origin(hub, origin)
+    {
+        let text = format!(
+            "native: origin {origin} was refused; [native] allowed_origins = [\"{origin}\"] admits it"
+        );
+        hub.note(Level::Info, text);
+        return Verdict::Refuse(problem(403, "this origin is not among [native] allowed_origins"));
+    }
+    if head.path != "/v1/events" {
+        return refuse(problem(404, "no such address under /v1"));
+    }
+    match head.method {
+        "POST" if Form::of(head).is_none() => refuse(problem(415, &format!("taken here: {MEDIA_TYPES}"))),
+        "POST" => Verdict::Take { content_max: hub.config.limits.publish_bytes, pipelined: true },
+        "GET" | "HEAD" => match super::stream::judge(hub, head) {
+            Some(reply) => refuse(reply),
+            None => Verdict::Take { content_max: 0, pipelined: false },
+        },
+        "OPTIONS" => {
+            let reply = Reply::empty(204).with("Allow", METHODS);
+            let reply = reply.with("Access-Control-Allow-Methods", METHODS);
+            refuse(reply.with("Access-Control-Allow-Headers", "content-type, last-event-id, traceparent"))
+        }
+        _ => refuse(wrong_method(METHODS)),
+    }
+}
+
+/// A page of this very host.
+fn is_own_origin(origin: &str, head: &Head<'_>) -> bool {
+    head.host.is_some_and(|host| origin.split_once("://").is_some_and(|(_, o)| o.eq_ignore_ascii_case(host)))
+}
+
+fn is_allowed_origin(hub: &Hub, origin: &str) -> bool {
+    hub.config.native.allowed_origins.iter().any(|allowed| allowed == origin)
+}
+
+/// What lets a page of a listed origin read the answer (the Fetch standard's CORS protocol).
+pub(super) fn cors_fields(hub: &Hub, head: &Head<'_>) -> Vec<(&'static str, String)> {
+    match head.field("origin") {
+        Some(origin) if is_allowed_origin(hub, origin) => {
+            vec![("Access-Control-Allow-Origin", origin.to_owned()), ("Vary", "Origin".to_owned())]
+        }
+        Some(_) | None => Vec::new(),
+    }
+}
+
+fn with_cors(hub: &Hub, head: &Head<'_>, mut reply: Reply) -> Reply {
+    reply.fields.extend(cors_fields(hub, head));
+    reply
+}
+
+pub(super) fn publish(hub: &mut Hub, asker: Asker, head: &Head<'_>, content: &[u8]) {
+    let Some(form) = Form::of(head) else {
+        return hub.reply(asker.conn, asker.request, problem(415, &format!("taken here: {MEDIA_TYPES}")));
+    };
+    let mut defaults = Defaults {
+        source: &hub.config.native.source,
+        wall: hub.now.wall,
+        rng: &mut hub.rng,
+        limits: &hub.config.limits,
+    };
+    let events = match events(form, head, content, &mut defaults) {
+        Ok(events) => events,
+        Err(wrong) => {
+            let reply = match wrong.index {
+                Some(index) => problem_at(wrong.status, &wrong.detail, index),
+                None => problem(wrong.status, &wrong.detail),
+            };
+            return hub.reply(asker.conn, asker.request, with_cors(hub, head, reply));
+        }
+    };
+    if events.is_empty() {
+        let reply = Reply::new(202, "application/json", r#"{"accepted":[]}"#);
+        return hub.reply(asker.conn, asker.request, with_cors(hub, head, reply));
+    }
+    let trace: Option<Arc<str>> = head.field("traceparent").map(Into::into);
+    let last = events.len() - 1;
+    for (at, event) in events.into_iter().enumerate() {
+        let request = Some((asker.conn, asker.request));
+        hub.append_traced(
+            Actor::Address(asker.peer),
+            request,
+            at == last,
+            true,
+            trace.clone(),
+            Body::Event(event),
+        );
+    }
+}

@@ -1,0 +1,494 @@
+//! Eventhandlers: what all engines know of them, kept alike by applying the same changes in the order of the log.
+//!
+//! An eventhandler holds its feed from the moment it is made. While no stream is open, where it stands in the feed is
+//! all that waiting events cost.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use foldhash::quality::FixedState;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::read::{Edit, Subscription};
+use super::render::HandlerView;
+use crate::event::arena::Position;
+use crate::event::channel::{Channel, FeedId};
+use crate::event::filter::{Clause, Pattern, View};
+use crate::event::index::Map;
+use crate::ground::config::Config;
+use crate::ground::id::{ConnId, Seq};
+use crate::ground::slots::Slots;
+use crate::ground::stats::XmsAppStats;
+use crate::ground::time::Wall;
+use crate::hub::Hub;
+
+/// A change of an eventhandler, as a record holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// It was made.
+    Created {
+        /// Its id.
+        id: Uuid,
+        /// Its application.
+        app: Box<str>,
+        /// Its subscriptions, as edits of an empty list.
+        edits: Vec<Edit>,
+    },
+    /// Its subscriptions were edited.
+    Put {
+        /// Its id.
+        id: Uuid,
+        /// The edits, in order.
+        edits: Vec<Edit>,
+    },
+    /// A client deleted it.
+    Deleted {
+        /// Its id.
+        id: Uuid,
+    },
+    /// No stream was open for too long.
+    Expired {
+        /// Its id.
+        id: Uuid,
+    },
+    /// A stream opens.
+    Opened {
+        /// Its id.
+        id: Uuid,
+    },
+    /// A stream has closed.
+    Closed {
+        /// Its id.
+        id: Uuid,
+        /// How many of its matching events, from its beginning on, are sent or dropped.
+        read: u64,
+        /// Events that the stream sent live.
+        sent: u64,
+        /// Events that it replayed.
+        replayed: u64,
+        /// Events of earlier subscriptions that it did not send, as runs from number to number.
+        backlog: Vec<(u64, u64)>,
+        /// The number of the first event of its feed that it did not send.
+        position: u64,
+    },
+}
+
+impl Change {
+    /// The change as a record holds it.
+    #[must_use]
+    pub fn encode(&self) -> Box<[u8]> {
+        serde_json::to_vec(self).expect("plain data without maps is always JSON").into_boxed_slice()
+    }
+}
+
+/// One eventhandler.
+#[derive(Debug)]
+pub struct Handler {
+    pub(super) id: Uuid,
+    pub(super) app: Box<str>,
+    pub(super) subscriptions: Vec<Subscription>,
+    /// Its place among all that were ever made.
+    order: u64,
+    pub(super) feed: FeedId,
+    /// What its feed had carried when it joined.
+    feed_frames: u64,
+    /// Events that matched in earlier feeds.
+    matched_before: u64,
+    /// Of the matched events, from the first on, how many are sent or dropped.
+    pub(super) accounted: u64,
+    /// How many had matched when the latest stream opened.
+    pub(super) matched_at_open: u64,
+    /// Without a stream: where it stands in its feed.
+    pub(super) position: Position,
+    /// Without a stream: what waits of earlier feeds.
+    pub(super) backlog: Vec<Range<Position>>,
+    /// Streams that are open, in all engines.
+    pub(super) open: u32,
+    /// Streams that are open in this engine.
+    pub(super) streams: Vec<u32>,
+    /// Since when no stream is open.
+    pub(super) idle_since: Wall,
+    /// It was deleted; streams that are still open are ending.
+    pub(super) gone: bool,
+    pub(super) sent: u64,
+    pub(super) replayed: u64,
+    pub(super) dropped: u64,
+}
+
+/// A stream of this engine.
+#[derive(Debug)]
+pub struct OpenStream {
+    /// Its eventhandler's place.
+    pub handler: u32,
+    /// Its connection.
+    pub conn: ConnId,
+    /// How many matching events, from the first on, need not be sent by it.
+    pub base: u64,
+    /// How many it replays before live ones follow.
+    pub replay: u64,
+}
+
+/// What an eventhandler without a stream would replay.
+#[derive(Debug)]
+pub struct Replay {
+    /// Runs of earlier feeds.
+    pub backlog: Vec<Range<Position>>,
+    /// Where its feed goes on.
+    pub from: Position,
+    /// All the frames of both.
+    pub frames: u64,
+}
+
+/// All eventhandlers.
+#[derive(Debug)]
+pub struct State {
+    handlers: Slots<Handler>,
+    by_id: Map<Uuid, u32>,
+    /// Eventhandlers that were deleted while streams were open.
+    gone: BTreeMap<Uuid, u32>,
+    pub(super) streams: Slots<OpenStream>,
+    apps: BTreeMap<Box<str>, App>,
+    created: u64,
+}
+
+#[derive(Debug, Default)]
+struct App {
+    listed: BTreeMap<u64, u32>,
+    /// What eventhandlers counted that are gone.
+    past: XmsAppStats,
+}
+
+/// An eventhandler with its counters, for operators.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    id: Uuid,
+    appid: Box<str>,
+    subscriptions: Vec<Subscription>,
+    streams: u32,
+    matched: u64,
+    sent: u64,
+    replayed: u64,
+    dropped: u64,
+    pending: u64,
+}
+
+/// What a reply says of an eventhandler, with its texts.
+#[derive(Debug)]
+pub struct OwnedView<'a> {
+    id: String,
+    prefix: &'a str,
+    handler: &'a Handler,
+}
+
+impl OwnedView<'_> {
+    /// The view.
+    #[must_use]
+    pub fn borrow(&self) -> HandlerView<'_> {
+        HandlerView {
+            id: &self.id,
+            appid: &self.handler.app,
+            prefix: self.prefix,
+            subscriptions: &self.handler.subscriptions,
+        }
+    }
+}
+
+/// What an application's eventhandler with these subscriptions lets through.
+#[must_use]
+pub fn view(config: &Config, app: &str, subscriptions: &[Subscription]) -> View {
+    let deliver = super::routes::app(config, app).and_then(|app| app.deliver_types.as_ref());
+    let exact = |text: &str| Pattern::Exact(text.into());
+    let clause = |s: &Subscription| {
+        let mut clause = Clause::default();
+        match deliver {
+            None if *s.event_type == *"any" => {}
+            Some(words) if *s.event_type == *"any" => {
+                words.iter().for_each(|word| clause.or("type", exact(word)));
+                if words.is_empty() {
+                    return None;
+                }
+            }
+            Some(words) if !words.iter().any(|word| **word == *s.event_type) => return None,
+            Some(_) | None => clause.or("type", exact(&s.event_type)),
+        }
+        for (name, value) in [("resource_type", &s.resource_type), ("resource_id", &s.resource_id)] {
+            if **value != *"any" {
+                clause.or(name, exact(value));
+            }
+        }
+        clause.or("appid", exact(app));
+        clause.or_absent("appid");
+        Some(clause)
+    };
+    View::new(subscriptions.iter().filter_map(clause).collect())
+}
+
+impl Handler {
+    /// How many events matched it, from its beginning on.
+    #[must_use]
+    pub fn matched(&self, channel: &Channel) -> u64 {
+        if self.gone {
+            return self.matched_before;
+        }
+        self.matched_before + channel.feed(self.feed).frames() - self.feed_frames
+    }
+
+    /// What would be replayed at `wall`: the newest events within the bounds of count and age, as far as they are kept.
+    #[must_use]
+    pub fn replay(&self, channel: &Channel, config: &Config, wall: Wall) -> Replay {
+        let arena = channel.arena();
+        let feed = channel.feed(self.feed);
+        let max = config.xms.replay_events;
+        let young = arena.position_of_age(wall, config.xms.replay_ms).max(arena.start());
+        let from = self.position.max(feed.floor(arena)).max(young).max(if max == 0 {
+            arena.end()
+        } else {
+            feed.position_of_newest(max, arena)
+        });
+        let live = feed.frames_from(from, arena);
+        let mut backlog: Vec<_> =
+            self.backlog.iter().map(|r| r.start.max(young)..r.end).filter(|r| !r.is_empty()).collect();
+        let mut old: u64 = backlog.iter().map(|r| arena.frames_in(r.clone())).sum();
+        while old > max - live.min(max) {
+            let first = &mut backlog[0];
+            first.start = arena.frame_end(first.start);
+            old -= 1;
+            if first.is_empty() {
+                backlog.remove(0);
+            }
+        }
+        Replay { backlog, from, frames: live + old }
+    }
+
+    /// Leaves the feed for that of other subscriptions; what waits of the old one becomes backlog.
+    pub fn resubscribe(&mut self, channel: &mut Channel, config: &Config, subscriptions: Vec<Subscription>) {
+        self.matched_before = self.matched(channel);
+        if self.open == 0 {
+            let runs = channel.feed(self.feed).runs_from(self.position, channel.arena());
+            self.backlog.extend(runs);
+        }
+        self.position = channel.arena().end();
+        self.subscriptions = subscriptions;
+        let old = self.feed;
+        self.feed = channel.keep(&view(config, &self.app, &self.subscriptions));
+        self.feed_frames = channel.feed(self.feed).frames();
+        channel.release(old);
+    }
+}
+
+impl State {
+    pub(super) fn new(hash_seed: u64) -> State {
+        State {
+            handlers: Slots::default(),
+            by_id: Map::with_hasher(FixedState::with_seed(hash_seed)),
+            gone: BTreeMap::new(),
+            streams: Slots::default(),
+            apps: BTreeMap::new(),
+            created: 0,
+        }
+    }
+
+    /// An eventhandler that is not gone.
+    #[must_use]
+    pub fn handler(&self, id: Uuid) -> Option<&Handler> {
+        self.handlers.get(*self.by_id.get(&id)?)
+    }
+
+    pub(super) fn place(&self, id: Uuid) -> Option<u32> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// The place of an eventhandler that is there, or whose streams are still ending.
+    pub(super) fn place_of_any(&self, id: Uuid) -> Option<u32> {
+        self.place(id).or_else(|| self.gone.get(&id).copied())
+    }
+
+    pub(super) fn at(&mut self, place: u32) -> Option<&mut Handler> {
+        self.handlers.get_mut(place)
+    }
+
+    pub(super) fn insert(
+        &mut self,
+        channel: &mut Channel,
+        config: &Config,
+        (id, app, subscriptions): (Uuid, Box<str>, Vec<Subscription>),
+        wall: Wall,
+    ) -> u32 {
+        self.created += 1;
+        let feed = channel.keep(&view(config, &app, &subscriptions));
+        let handler = Handler {
+            id,
+            app: app.clone(),
+            subscriptions,
+            order: self.created,
+            feed,
+            feed_frames: channel.feed(feed).frames(),
+            matched_before: 0,
+            accounted: 0,
+            matched_at_open: 0,
+            position: channel.arena().end(),
+            backlog: Vec::new(),
+            open: 0,
+            streams: Vec::new(),
+            idle_since: wall,
+            gone: false,
+            sent: 0,
+            replayed: 0,
+            dropped: 0,
+        };
+        let place = self.handlers.insert(handler);
+        self.by_id.insert(id, place);
+        self.apps.entry(app).or_default().listed.insert(self.created, place);
+        place
+    }
+
+    /// Deletes an eventhandler: from here on its id is unknown. Returns the connections of its streams, which end.
+    pub(super) fn delete(&mut self, channel: &mut Channel, place: u32) -> Vec<ConnId> {
+        let Some(handler) = self.handlers.get_mut(place) else { return Vec::new() };
+        handler.matched_before = handler.matched(channel);
+        handler.gone = true;
+        channel.release(handler.feed);
+        let conns = handler.streams.iter().map(|s| self.streams[*s].conn).collect();
+        let (id, order, app) = (handler.id, handler.order, handler.app.clone());
+        self.by_id.remove(&id);
+        self.gone.insert(id, place);
+        if let Some(app) = self.apps.get_mut(&app) {
+            app.listed.remove(&order);
+        }
+        self.bury(place);
+        conns
+    }
+
+    /// Forgets an eventhandler that is gone and whose last stream has closed; its counters stay.
+    pub(super) fn bury(&mut self, place: u32) {
+        if !self.handlers.get(place).is_some_and(|h| h.gone && h.open == 0 && h.streams.is_empty()) {
+            return;
+        }
+        let Some(handler) = self.handlers.remove(place) else { return };
+        self.gone.remove(&handler.id);
+        let unread = handler.matched_before.saturating_sub(handler.accounted);
+        let past = &mut self.apps.entry(handler.app).or_default().past;
+        past.matched += handler.matched_before;
+        past.sent += handler.sent;
+        past.replayed += handler.replayed;
+        past.dropped += handler.dropped + unread;
+    }
+
+    /// How many eventhandlers an application has.
+    #[must_use]
+    pub fn count(&self, app: &str) -> usize {
+        self.apps.get(app).map_or(0, |app| app.listed.len())
+    }
+
+    /// What a reply says of one eventhandler.
+    #[must_use]
+    pub fn view<'a>(&'a self, config: &'a Config, id: Uuid) -> Option<OwnedView<'a>> {
+        let handler = self.handler(id)?;
+        Some(OwnedView { id: handler.id.to_string(), prefix: &config.xms.prefix, handler })
+    }
+
+    /// An application's eventhandlers, in the order of their making.
+    #[must_use]
+    pub fn views<'a>(&'a self, config: &'a Config, app: &str) -> Vec<OwnedView<'a>> {
+        let places = self.apps.get(app).into_iter().flat_map(|app| app.listed.values());
+        places
+            .filter_map(|place| self.handlers.get(*place))
+            .map(|handler| OwnedView { id: handler.id.to_string(), prefix: &config.xms.prefix, handler })
+            .collect()
+    }
+
+    /// What the streams of this engine sent so far for an eventhandler: live, and replayed.
+    fn under_way(&self, hub: &Hub, handler: &Handler) -> (u64, u64) {
+        let progress = |stream: &u32| {
+            let stream = &self.streams[*stream];
+            let frames = hub.conns.get(stream.conn).map_or(0, |c| c.output.sent_frames());
+            let replayed = frames.min(stream.replay);
+            (frames - replayed, replayed)
+        };
+        handler.streams.iter().map(progress).fold((0, 0), |sum, more| (sum.0 + more.0, sum.1 + more.1))
+    }
+
+    /// Eventhandlers made after number `after`, in that order, with their numbers.
+    #[must_use]
+    pub fn summaries(
+        &self,
+        hub: &Hub,
+        channel: u8,
+        after: u64,
+        appid: Option<&str>,
+        limit: usize,
+    ) -> Vec<(u64, Summary)> {
+        let channel = &hub.channels[usize::from(channel)];
+        let apps = self.apps.iter().filter(|(name, _)| appid.is_none_or(|appid| appid == &***name));
+        let mut places: Vec<(u64, u32)> = apps
+            .flat_map(|(_, app)| app.listed.range(after + 1..).take(limit))
+            .map(|(order, place)| (*order, *place))
+            .collect();
+        places.sort_unstable();
+        places.truncate(limit);
+        let summary = |(order, place): (u64, u32)| {
+            let handler = self.handlers.get(place)?;
+            let (sent, replayed) = self.under_way(hub, handler);
+            let matched = handler.matched(channel);
+            let (sent, replayed) = (handler.sent + sent, handler.replayed + replayed);
+            let waiting = match handler.open {
+                0 => handler.replay(channel, &hub.config, hub.now.wall).frames,
+                _ => matched.saturating_sub(sent + replayed + handler.dropped),
+            };
+            Some((
+                order,
+                Summary {
+                    id: handler.id,
+                    appid: handler.app.clone(),
+                    subscriptions: handler.subscriptions.clone(),
+                    streams: handler.open,
+                    matched,
+                    sent,
+                    replayed,
+                    dropped: matched.saturating_sub(sent + replayed + waiting).max(handler.dropped),
+                    pending: waiting,
+                },
+            ))
+        };
+        places.into_iter().filter_map(summary).collect()
+    }
+
+    /// The connections of all streams of this engine.
+    #[must_use]
+    pub fn all_streams(&self) -> Vec<ConnId> {
+        self.streams.iter().map(|(_, stream)| stream.conn).collect()
+    }
+
+    /// Adds the counters of each application. What all engines know alike is reported by shard 0 alone.
+    pub fn stats(&self, hub: &Hub, channel: u8, apps: &mut BTreeMap<String, XmsAppStats>) {
+        let channel = &hub.channels[usize::from(channel)];
+        let first = hub.place.shard.0 == 0;
+        for (_, handler) in self.handlers.iter() {
+            let (sent, replayed) = self.under_way(hub, handler);
+            let stats = apps.entry(handler.app.to_string()).or_default();
+            stats.sent += sent;
+            stats.replayed += replayed;
+            if first {
+                stats.handlers += u64::from(!handler.gone);
+                stats.matched += handler.matched(channel);
+                stats.sent += handler.sent;
+                stats.replayed += handler.replayed;
+                stats.dropped += handler.dropped;
+            }
+        }
+        for (name, app) in self.apps.iter().filter(|_| first) {
+            let stats = apps.entry(name.to_string()).or_default();
+            stats.matched += app.past.matched;
+            stats.sent += app.past.sent;
+            stats.replayed += app.past.replayed;
+            stats.dropped += app.past.dropped;
+        }
+    }
+}
+
+/// The number of the first event at or after a position; the next one to come at the end.
+#[must_use]
+pub fn seq_of(channel: &Channel, position: Position, applied: Seq) -> u64 {
+    channel.arena().seq_at(position).unwrap_or(applied.next()).0
+}

@@ -1,0 +1,283 @@
+//! Changes applied, streams opened and closed. What this engine's own request asked for is answered here, because only
+//! the order of the log decides what came first.
+
+use std::ops::Range;
+
+use uuid::Uuid;
+
+use super::read::{Edit, apply};
+use super::render;
+use super::routes::{app, refuse_length};
+use super::state::{Change, OpenStream, seq_of};
+use super::{NAME, Xms};
+use crate::event::arena::Position;
+use crate::event::output::{Lending, Output, Tail};
+use crate::ground::action::Level;
+use crate::ground::deadline::Due;
+use crate::ground::id::{ConnId, Seq};
+use crate::ground::stats::NotSent;
+use crate::hub::conn::Stream;
+use crate::hub::{Hub, StreamHead};
+use crate::log::record::{Actor, Body, Record};
+use crate::wire::http::reply::Reply;
+
+pub(super) const CONTENT_TYPE: &str = "text/plain";
+
+/// How many events were dropped while no stream was open; clients break on unknown events, so a header says it.
+const MISSED: &str = "Offhook-Missed";
+
+/// A request of this engine that waits for the change being applied.
+type Waiting = Option<(ConnId, u32)>;
+
+impl Xms {
+    pub(super) fn apply(&mut self, hub: &mut Hub, record: &Record, change: &[u8]) {
+        let waiting: Waiting = record.origin.request.filter(|_| hub.is_own(record));
+        let change = match serde_json::from_slice(change) {
+            Ok(change) => change,
+            Err(e) => {
+                return hub.note(Level::Warn, format!("xms: a change of a later version was skipped: {e}"));
+            }
+        };
+        match change {
+            Change::Created { id, app, edits } => self.created(hub, record, waiting, id, app, &edits),
+            Change::Put { id, edits } => self.put(hub, waiting, id, &edits),
+            Change::Deleted { id } => match self.state.place(id) {
+                None => not_found(hub, waiting),
+                Some(place) => {
+                    self.delete(hub, place);
+                    answer(hub, waiting, Reply::empty(204));
+                }
+            },
+            Change::Expired { id } => self.expired(hub, record, id),
+            Change::Opened { id } => self.opened(hub, record, waiting, id),
+            Change::Closed { id, read, sent, replayed, backlog, position } => {
+                if let Some(place) = self.state.place_of_any(id) {
+                    self.closed_at(hub, record, place, (read, sent, replayed), &backlog, position);
+                }
+            }
+        }
+    }
+
+    fn created(
+        &mut self,
+        hub: &mut Hub,
+        record: &Record,
+        waiting: Waiting,
+        id: Uuid,
+        app: Box<str>,
+        edits: &[Edit],
+    ) {
+        let channel = &mut hub.channels[usize::from(self.channel)];
+        let made = (id, app, apply(Vec::new(), edits));
+        let place = self.state.insert(channel, &hub.config, made, record.header.wall);
+        self.arm_expiry(hub, place, hub.config.xms.idle_ms);
+        let Some((conn, request)) = waiting else { return };
+        let at = self.creating.iter().position(|(c, r, _)| (*c, *r) == (conn, request));
+        let location = at.map(|at| self.creating.remove(at).2).unwrap_or_default();
+        if let Some(view) = self.state.view(&hub.config, id) {
+            let reply =
+                Reply::new(201, render::XML, render::handler(view.borrow())).with("Location", location);
+            hub.reply_when_durable(conn, request, reply);
+        }
+    }
+
+    fn put(&mut self, hub: &mut Hub, waiting: Waiting, id: Uuid, edits: &[Edit]) {
+        let Some(place) = self.state.place(id) else { return not_found(hub, waiting) };
+        let Some(handler) = self.state.at(place) else { return };
+        let subscriptions = apply(handler.subscriptions.clone(), edits);
+        if let Some(reply) = refuse_length(&subscriptions, &hub.config) {
+            return answer(hub, waiting, reply);
+        }
+        if subscriptions != handler.subscriptions {
+            let streams = handler.streams.clone();
+            let conns: Vec<ConnId> = streams.iter().map(|s| self.state.streams[*s].conn).collect();
+            // What a stream has still to send of the old subscriptions goes before the new ones.
+            conns.iter().for_each(|conn| hub.unfollow(*conn));
+            let channel = &mut hub.channels[usize::from(self.channel)];
+            let Some(handler) = self.state.at(place) else { return };
+            handler.resubscribe(channel, &hub.config, subscriptions);
+            let (feed, cursor) = (handler.feed, handler.position);
+            for conn in conns {
+                hub.follow(conn, Tail { channel: self.channel, feed, cursor, catch_up: None });
+            }
+        }
+        if let Some(view) = self.state.view(&hub.config, id) {
+            let reply = Reply::new(200, render::XML, render::handler(view.borrow()));
+            answer(hub, waiting, reply);
+        }
+    }
+
+    fn delete(&mut self, hub: &mut Hub, place: u32) {
+        let channel = &mut hub.channels[usize::from(self.channel)];
+        let patience_ms = hub.config.limits.xms_drain_ms;
+        for conn in self.state.delete(channel, place) {
+            hub.end_stream(conn, patience_ms);
+        }
+    }
+
+    fn opened(&mut self, hub: &mut Hub, record: &Record, waiting: Waiting, id: Uuid) {
+        let Some(place) = self.state.place(id) else { return not_found(hub, waiting) };
+        let channel = &hub.channels[usize::from(self.channel)];
+        let Some(handler) = self.state.at(place) else { return };
+        let matched = handler.matched(channel);
+        handler.open += 1;
+        let (mut missed, mut base, mut replay) = (0, matched, 0);
+        let (mut backlog, mut cursor) = (Vec::new(), channel.arena().end());
+        if handler.open == 1 {
+            let waits = handler.replay(channel, &hub.config, record.header.wall);
+            missed = (matched - handler.accounted).saturating_sub(waits.frames);
+            handler.accounted += missed;
+            handler.dropped += missed;
+            handler.backlog = Vec::new();
+            base = handler.accounted;
+            (replay, backlog, cursor) = (waits.frames, waits.backlog, waits.from);
+        }
+        handler.matched_at_open = matched;
+        let (feed, app_name) = (handler.feed, handler.app.clone());
+        let Some((conn, request)) = waiting else { return };
+        if missed > 0 {
+            hub.stats.not_sent(NAME, NotSent::SlowReader, missed);
+            hub.note(
+                Level::Info,
+                format!("xms: eventhandler {id} missed {missed} events: no stream was open"),
+            );
+        }
+        let asked = hub.asked(conn, request);
+        let one_frame = app(&hub.config, &app_name).is_some_and(|app| app.one_write_per_event);
+        let bare = asked.is_some_and(|asked| !asked.http11);
+        let tag = self.state.streams.insert(OpenStream { handler: place, conn, base, replay });
+        if let Some(handler) = self.state.at(place) {
+            handler.streams.push(tag);
+        }
+        let stream = Stream {
+            dialect: self.channel,
+            tag,
+            lending: Lending { one_frame, bare },
+            keepalive_at: hub.now.mono.plus_ms(hub.config.xms.keepalive_ms),
+        };
+        let fields = if missed > 0 { vec![(MISSED, missed.to_string())] } else { Vec::new() };
+        let head = StreamHead { content_type: CONTENT_TYPE, fields };
+        let opened = hub.open_stream(conn, &head, stream.clone());
+        let mut unopened = Output::default();
+        let output = match hub.conn(conn) {
+            Some(open) if opened => &mut open.output,
+            Some(_) | None => &mut unopened,
+        };
+        output.push_static(render::keepalive(bare));
+        backlog.into_iter().for_each(|run| output.push_run(run));
+        let tail = Tail { channel: self.channel, feed, cursor, catch_up: None };
+        if opened {
+            hub.follow(conn, tail);
+            hub.arm(conn);
+        } else {
+            // The peer left while its stream was opening: all of it is still to be sent.
+            unopened.follow(tail);
+            self.stream_closed(hub, &unopened, &stream);
+        }
+    }
+
+    /// A stream of this engine has ended: tells all engines what it did not send.
+    pub(super) fn stream_closed(&mut self, hub: &mut Hub, output: &Output, stream: &Stream) {
+        let Some(open) = self.state.streams.remove(stream.tag) else { return };
+        let Some(handler) = self.state.at(open.handler) else { return };
+        handler.streams.retain(|tag| *tag != stream.tag);
+        let id = handler.id;
+        let channel = &hub.channels[usize::from(self.channel)];
+        let (runs, cursor) = output.unsent(channel.arena());
+        let numbers = |run: &Range<Position>| {
+            let last = channel.arena().frames_from(run.start).take_while(|(_, r)| r.start < run.end).last();
+            last.map(|(frame, _)| (seq_of(channel, run.start, hub.applied), frame.seq.0))
+        };
+        let frames = output.sent_frames();
+        let replayed = frames.min(open.replay);
+        let change = Change::Closed {
+            id,
+            read: open.base + frames,
+            sent: frames - replayed,
+            replayed,
+            backlog: runs.iter().filter_map(numbers).collect(),
+            position: cursor.map_or(hub.applied.next().0, |at| seq_of(channel, at, hub.applied)),
+        };
+        hub.append(Actor::Server("stream"), None, true, true, Body::Change(NAME, change.encode()));
+    }
+
+    fn closed_at(
+        &mut self,
+        hub: &mut Hub,
+        record: &Record,
+        place: u32,
+        (read, sent, replayed): (u64, u64, u64),
+        backlog: &[(u64, u64)],
+        position: u64,
+    ) {
+        let arena = hub.channels[usize::from(self.channel)].arena();
+        let Some(handler) = self.state.at(place) else { return };
+        handler.open = handler.open.saturating_sub(1);
+        handler.sent += sent;
+        handler.replayed += replayed;
+        if handler.open > 0 {
+            // Another stream is open, and gets what came after it opened.
+            let lost = handler.matched_at_open.saturating_sub(read);
+            handler.dropped += lost;
+            return;
+        }
+        handler.accounted = read;
+        handler.position = arena.position_of(Seq(position));
+        handler.backlog = backlog
+            .iter()
+            .map(|(first, last)| arena.position_of(Seq(*first))..arena.position_of(Seq(*last + 1)))
+            .filter(|run| !run.is_empty())
+            .collect();
+        handler.idle_since = record.header.wall;
+        if handler.gone {
+            self.state.bury(place);
+        } else {
+            self.arm_expiry(hub, place, hub.config.xms.idle_ms);
+        }
+    }
+
+    fn arm_expiry(&self, hub: &mut Hub, place: u32, in_ms: u64) {
+        if hub.config.xms.idle_ms > 0 {
+            hub.deadlines.arm(hub.now.mono.plus_ms(in_ms), Due::Dialect(self.channel, place));
+        }
+    }
+
+    /// An eventhandler may have been without a stream for too long. One engine says so, in the log.
+    pub(super) fn handler_due(&mut self, hub: &mut Hub, place: u32) {
+        let idle_ms = hub.config.xms.idle_ms;
+        let Some(handler) = self.state.at(place).filter(|h| h.open == 0 && !h.gone) else { return };
+        if idle_ms == 0
+            || handler.id.as_u128() % u128::from(hub.place.shards) != u128::from(hub.place.shard.0)
+        {
+            return;
+        }
+        let idle = hub.now.wall.since(handler.idle_since);
+        if idle >= idle_ms {
+            let change = Change::Expired { id: handler.id };
+            hub.append(Actor::Server("expiry"), None, true, true, Body::Change(NAME, change.encode()));
+        } else {
+            self.arm_expiry(hub, place, idle_ms - idle);
+        }
+    }
+
+    /// Whether it still was idle for long enough when the log said so.
+    fn expired(&mut self, hub: &mut Hub, record: &Record, id: Uuid) {
+        let Some(place) = self.state.place(id) else { return };
+        let idle_ms = hub.config.xms.idle_ms;
+        let Some(handler) = self.state.at(place) else { return };
+        if handler.open == 0 && record.header.wall.since(handler.idle_since) >= idle_ms {
+            self.delete(hub, place);
+            hub.note(Level::Debug, format!("xms: eventhandler {id} was idle for too long and is gone"));
+        }
+    }
+}
+
+fn answer(hub: &mut Hub, waiting: Waiting, reply: Reply) {
+    if let Some((conn, request)) = waiting {
+        hub.reply_when_durable(conn, request, reply);
+    }
+}
+
+fn not_found(hub: &mut Hub, waiting: Waiting) {
+    answer(hub, waiting, render::error(404, "no such eventhandler"));
+}

@@ -1,0 +1,488 @@
+//! The doorway: one engine per shard, `&mut self`, no locks. Inputs never fail, block or call back; what they lead to
+//! is asked for with [`Engine::poll_action`], [`Engine::outbound`] and [`Engine::poll_timeout`].
+//!
+//! A turn of the adapter's loop: feed all that is ready, call [`Engine::handle_timeout`], then take actions until there
+//! are none. So one write carries what many inputs queued.
+
+mod operations;
+mod serving;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::dialect::{self, Dialect};
+use crate::event::output::Output;
+use crate::ground::action::{Action, Completion, Level};
+use crate::ground::config::{Config, Place};
+use crate::ground::deadline::Due;
+use crate::ground::id::{ConnId, ListenerId, Seq};
+use crate::ground::stats::Stats;
+use crate::ground::time::{Mono, Now};
+use crate::hub::Hub;
+use crate::hub::conn::{Conn, Ending, Machine, Stream};
+use crate::log::record::{Body, Record};
+use crate::source::demo::Demo;
+use crate::wire::http::server::Server;
+
+pub use crate::event::output::Outbound;
+
+/// The machine.
+#[derive(Debug)]
+pub struct Engine {
+    hub: Hub,
+    dialects: Vec<Box<dyn Dialect>>,
+    demo: Option<Demo>,
+    operations: operations::Operations,
+    /// Connections whose sockets are full while new frames came.
+    stalled: Vec<ConnId>,
+    /// Bytes that the last [`Engine::outbound`] lent.
+    lent: usize,
+}
+
+impl Engine {
+    /// An engine that has seen nothing yet. The same `seed` and inputs give the same outputs.
+    #[must_use]
+    pub fn new(config: Config, place: Place, seed: u64) -> Engine {
+        let mut hub = Hub::new(config, place, seed);
+        let dialects = dialect::all(&mut hub);
+        let demo = (hub.config.demo && place.shard.0 == 0).then(|| Demo::new(hub.rng.next_u64()));
+        if demo.is_some() {
+            hub.deadlines.arm(Mono(0), Due::Source(0));
+        }
+        Engine {
+            hub,
+            dialects,
+            demo,
+            operations: operations::Operations::default(),
+            stalled: Vec::new(),
+            lent: 0,
+        }
+    }
+
+    /// A connection was accepted. `None`: there is no room even for a refusal, close it. A few places beyond the limit
+    /// are kept to answer 503.
+    pub fn accept(&mut self, now: Now, via: ListenerId, peer: SocketAddr) -> Option<ConnId> {
+        self.hub.set_now(now);
+        let limits = &self.hub.config.limits;
+        let open = self.hub.conns.len() as u64;
+        let surplus = open >= limits.connections || self.hub.stopping;
+        if surplus {
+            self.hub.stats.connections_refused += 1;
+        }
+        if open >= limits.connections + limits.refusal_places {
+            return None;
+        }
+        self.hub.stats.connections_accepted += 1;
+        let id = self.hub.conns.insert(Conn {
+            output: Output::default(),
+            machine: Machine::Http(Box::new(Server::new(now.mono, limits))),
+            peer: peer.ip(),
+            via,
+            ending: Ending::No,
+            listed: false,
+            blocked: false,
+            surplus,
+            patience: Mono::NEVER,
+            armed: Mono::NEVER,
+        });
+        self.hub.arm(id);
+        Some(id)
+    }
+
+    /// Bytes that a connection received. All are taken; while [`Engine::wants_read`] is false at most one read buffer
+    /// is kept.
+    pub fn receive(&mut self, now: Now, id: ConnId, bytes: &[u8]) {
+        self.hub.set_now(now);
+        self.hub.stats.bytes_received += bytes.len() as u64;
+        self.serve(id, bytes);
+        self.settle();
+    }
+
+    /// The peer has ended its sending direction.
+    pub fn receive_eof(&mut self, now: Now, id: ConnId) {
+        self.hub.set_now(now);
+        let Hub { conns, channels, .. } = &mut self.hub;
+        let Some(conn) = conns.get_mut(id) else { return };
+        let waits = match &mut conn.machine {
+            Machine::Http(server) if server.waiting() > 0 || !conn.output.is_empty(channels) => {
+                // A client that half-closes after its request still wants the answer.
+                server.close();
+                true
+            }
+            Machine::Http(_) | Machine::Stream(_) | Machine::Lingering => false,
+        };
+        if waits {
+            conn.ending = Ending::Half;
+        } else {
+            self.hub.doom(id);
+        }
+        self.settle();
+    }
+
+    /// The socket failed: nothing can be sent or received any more.
+    pub fn receive_error(&mut self, now: Now, id: ConnId) {
+        self.hub.set_now(now);
+        self.hub.doom(id);
+        self.settle();
+    }
+
+    /// A record from the log, in its order.
+    pub fn receive_record(&mut self, now: Now, seq: Seq, record: &Arc<Record>) {
+        self.hub.set_now(now);
+        assert!(seq > self.hub.applied, "records come in the order of the log, each once");
+        self.hub.applied = seq;
+        match &record.body {
+            Body::Event(event) => {
+                for dialect in &mut self.dialects {
+                    dialect.publish(&mut self.hub, seq, record, event);
+                }
+                if self.hub.is_own(record) {
+                    self.hub.stats.events_accepted += 1;
+                    for dialect in &mut self.dialects {
+                        dialect.published(&mut self.hub, seq, record, event);
+                    }
+                }
+            }
+            Body::Change(name, change) => {
+                if let Some(dialect) = self.dialects.iter_mut().find(|d| d.name() == *name) {
+                    dialect.change(&mut self.hub, record, change);
+                }
+            }
+        }
+        self.settle();
+    }
+
+    /// What came of an action, or what the host decided.
+    pub fn complete(&mut self, now: Now, done: Completion) {
+        self.hub.set_now(now);
+        match done {
+            Completion::Durable(seq) => self.hub.set_durable(seq),
+            Completion::Report(ticket, body) => self.operations.report(&mut self.hub, ticket, body),
+            Completion::Reloaded(config) => {
+                self.hub.vocabulary = crate::event::vocabulary::Vocabulary::new(&config.vocabulary);
+                let listeners = std::mem::take(&mut self.hub.config.listeners);
+                let demo = self.hub.config.demo;
+                self.hub.config = Config { listeners, demo, ..*config };
+                for dialect in &mut self.dialects {
+                    dialect.reloaded(&mut self.hub);
+                }
+            }
+            Completion::Stop => self.stop(),
+        }
+        self.settle();
+    }
+
+    /// Looks after what has fallen due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.hub.set_now(now);
+        while let Some((at, due)) = self.hub.deadlines.pop(now.mono) {
+            match due {
+                Due::Conn(id) => self.conn_due(id, at),
+                Due::Dialect(dialect, key) => {
+                    if let Some(dialect) = self.dialects.get_mut(usize::from(dialect)) {
+                        dialect.handle_timeout(&mut self.hub, key);
+                    }
+                }
+                Due::Source(_) => {
+                    if let Some(demo) = self.demo.as_mut().filter(|_| !self.hub.stopping) {
+                        let next = demo.handle_timeout(&mut self.hub);
+                        self.hub.deadlines.arm(next, due);
+                    }
+                }
+                Due::Stop => {
+                    for id in self.hub.conns.ids() {
+                        self.hub.doom(id);
+                    }
+                }
+            }
+        }
+        self.settle();
+    }
+
+    /// The next thing to do for the adapter. Sockets come last, so that one write carries what all else led to.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        loop {
+            if let Some(action) = self.hub.next_action() {
+                return Some(action);
+            }
+            self.hub.tell_readers(&mut self.stalled);
+            if !self.stalled.is_empty() {
+                self.cut_laggards();
+                continue;
+            }
+            return self.hub.next_flush().map(Action::Flush);
+        }
+    }
+
+    /// The earliest moment at which [`Engine::handle_timeout`] has something to do.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Mono> {
+        self.hub.deadlines.peek()
+    }
+
+    /// Lends what waits on a connection, for one write. `None` if nothing does.
+    pub fn outbound(&mut self, id: ConnId) -> Option<Outbound<'_>> {
+        self.lent = 0;
+        let Hub { conns, channels, config, .. } = &mut self.hub;
+        let conn = conns.get_mut(id)?;
+        if conn.blocked {
+            return None;
+        }
+        let (channel, lending) = (conn.channel(), conn.lending());
+        if let Machine::Stream(_) = &conn.machine {
+            if conn.output.is_overrun(channels, channel) {
+                self.cut(id);
+                self.settle();
+                return None;
+            }
+            let dialect = &self.dialects[usize::from(channel)];
+            let step = config.limits.resume_step_events;
+            conn.output.refill(channels, channel, lending, step, |channel, feed, frame| {
+                dialect.admits(channel, feed, frame)
+            });
+        }
+        if conn.output.is_searching() {
+            // A step through old events found nothing; the next one has its turn after the others.
+            self.hub.flush(id);
+            return None;
+        }
+        let conn = self.hub.conns.get(id)?;
+        let out = conn.output.lend(&self.hub.channels, channel, lending);
+        self.lent = out.len();
+        (!out.is_empty()).then_some(out)
+    }
+
+    /// The socket took `n` bytes of what was lent. Fewer than all means that it is full: nothing is lent until
+    /// [`Engine::writable`]. True: more can be lent at once.
+    pub fn advance(&mut self, now: Now, id: ConnId, n: usize) -> bool {
+        self.hub.set_now(now);
+        let lent = std::mem::take(&mut self.lent);
+        let Some(dialect) = self.hub.conns.get(id).map(|c| usize::from(c.channel())) else { return false };
+        let Hub { conns, channels, config, stats, .. } = &mut self.hub;
+        let Some(conn) = conns.get_mut(id) else { return false };
+        stats.bytes_sent += n as u64;
+        conn.output.advance(n, channels, dialect as u8);
+        conn.blocked = n < lent;
+        if conn.blocked {
+            if n > 0 || conn.patience == Mono::NEVER {
+                let is_stream = matches!(conn.machine, Machine::Stream(_));
+                if !is_stream {
+                    conn.patience = now.mono.plus_ms(config.limits.write_stall_ms);
+                } else if conn.ending == Ending::No {
+                    let stall_ms = self.dialects[dialect].stall_ms(&self.hub);
+                    if let Some(conn) = self.hub.conns.get_mut(id) {
+                        conn.patience = now.mono.plus_ms(stall_ms);
+                    }
+                }
+                self.hub.arm(id);
+            }
+            return false;
+        }
+        if conn.ending == Ending::No {
+            conn.patience = Mono::NEVER;
+        }
+        if !conn.output.is_empty(channels) {
+            return true;
+        }
+        if conn.ending != Ending::No {
+            if !matches!(&conn.machine, Machine::Http(server) if server.waiting() > 0) {
+                self.finish(id);
+                self.settle();
+            }
+        } else if matches!(&conn.machine, Machine::Http(server) if !server.input.is_empty()) {
+            self.serve(id, &[]);
+            self.settle();
+        }
+        false
+    }
+
+    /// A socket that was full takes bytes again.
+    pub fn writable(&mut self, now: Now, id: ConnId) {
+        self.hub.set_now(now);
+        if let Some(conn) = self.hub.conns.get_mut(id)
+            && conn.blocked
+        {
+            conn.blocked = false;
+            self.hub.flush(id);
+        }
+    }
+
+    /// Whether the adapter should read from this connection; if not, the kernel's buffers fill, and the peer waits.
+    #[must_use]
+    pub fn wants_read(&self, id: ConnId) -> bool {
+        let limits = &self.hub.config.limits;
+        self.hub.conns.get(id).is_some_and(|conn| match &conn.machine {
+            Machine::Http(server) => {
+                (server.input.len() as u64) < limits.read_buffer_bytes
+                    && (server.waiting() as u64) < limits.pipelined_requests
+                    && conn.output.private_bytes() < limits.reply_bytes
+            }
+            Machine::Stream(_) | Machine::Lingering => true,
+        })
+    }
+
+    /// After [`Completion::Stop`]: whether all connections are closed.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.hub.stopping && self.hub.conns.is_empty()
+    }
+
+    /// What this engine counted so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.hub.stats.clone();
+        stats.connections_open = self.hub.conns.len() as u64;
+        for dialect in &self.dialects {
+            dialect.stats(&self.hub, &mut stats);
+        }
+        stats
+    }
+
+    /// Closes and resumes what the last input left behind.
+    fn settle(&mut self) {
+        loop {
+            if let Some(id) = self.hub.take_doomed() {
+                self.close(id);
+            } else if let Some(id) = self.hub.take_resumed() {
+                let waits =
+                    |c: &Conn| matches!(&c.machine, Machine::Http(server) if !server.input.is_empty());
+                if self.hub.conns.get(id).is_some_and(waits) {
+                    self.serve(id, &[]);
+                }
+                self.hub.arm(id);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn close(&mut self, id: ConnId) {
+        let Some(conn) = self.hub.conns.remove(id) else { return };
+        if let Machine::Stream(stream) = &conn.machine {
+            self.stream_ended(&conn.output, stream);
+            if let Some(tail) = conn.output.tail() {
+                self.hub.channels[usize::from(tail.channel)].leave(tail.feed, id.slot);
+            }
+        }
+        self.hub.act(Action::Close(id));
+    }
+
+    fn stream_ended(&mut self, output: &Output, stream: &Stream) {
+        let dialect = &mut self.dialects[usize::from(stream.dialect)];
+        self.hub.stats.dialect(dialect.name()).streams_open -= 1;
+        dialect.closed(&mut self.hub, output, stream);
+    }
+
+    /// Ends a stream whose reader is too slow, in the middle: it can come back and resume.
+    fn cut(&mut self, id: ConnId) {
+        let Hub { conns, stats, .. } = &mut self.hub;
+        if let Some(conn) = conns.get(id)
+            && let Machine::Stream(stream) = &conn.machine
+        {
+            let name = self.dialects[usize::from(stream.dialect)].name();
+            stats.dialect(name).streams_cut += 1;
+            let text = format!("{name}: stream {id} of {} was cut: its reader is too slow", conn.peer);
+            self.hub.note(Level::Info, text);
+        }
+        self.hub.doom(id);
+    }
+
+    fn cut_laggards(&mut self) {
+        let stalled = std::mem::take(&mut self.stalled);
+        for id in stalled {
+            let Some(conn) = self.hub.conns.get(id) else { continue };
+            let channel = conn.channel();
+            if conn.output.is_overrun(&self.hub.channels, channel)
+                || self.dialects[usize::from(channel)].lags(&self.hub, conn)
+            {
+                self.cut(id);
+            }
+        }
+        self.settle();
+    }
+
+    /// All that was queued is sent: ends the sending direction, and swallows input until the peer ends as well.
+    fn finish(&mut self, id: ConnId) {
+        let linger_ms = self.hub.config.limits.linger_ms;
+        let now = self.hub.now.mono;
+        let Some(conn) = self.hub.conns.get_mut(id) else { return };
+        if conn.ending == Ending::Half || matches!(conn.machine, Machine::Lingering) {
+            self.hub.doom(id);
+            return;
+        }
+        let machine = std::mem::replace(&mut conn.machine, Machine::Lingering);
+        let output = std::mem::take(&mut conn.output);
+        conn.patience = now.plus_ms(linger_ms);
+        if let Machine::Stream(stream) = machine {
+            self.stream_ended(&output, &stream);
+        }
+        self.hub.arm(id);
+        self.hub.act(Action::Finish(id));
+    }
+
+    fn conn_due(&mut self, id: ConnId, at: Mono) {
+        let now = self.hub.now.mono;
+        let Some(conn) = self.hub.conns.get_mut(id) else { return };
+        if conn.armed != at {
+            return;
+        }
+        conn.armed = Mono::NEVER;
+        if conn.patience <= now {
+            match &conn.machine {
+                Machine::Stream(_) if conn.ending == Ending::No => self.cut(id),
+                Machine::Stream(_) | Machine::Http(_) | Machine::Lingering => self.hub.doom(id),
+            }
+            return;
+        }
+        match &mut conn.machine {
+            Machine::Http(_) => self.http_due(id),
+            Machine::Stream(stream) if stream.keepalive_at <= now => {
+                let dialect = usize::from(stream.dialect);
+                let stream = stream.clone();
+                self.keep_alive(id, dialect, &stream);
+            }
+            Machine::Stream(_) | Machine::Lingering => {}
+        }
+        self.hub.arm(id);
+    }
+
+    /// Keepalives stay in step with the stream's opening; a full socket gets none.
+    fn keep_alive(&mut self, id: ConnId, dialect: usize, stream: &Stream) {
+        let (bytes, interval) = self.dialects[dialect].keepalive(&self.hub, stream);
+        let late = self.hub.now.mono.since(stream.keepalive_at);
+        let next = stream.keepalive_at.plus_ms((late / interval.max(1) + 1) * interval.max(1));
+        let Hub { conns, channels, .. } = &mut self.hub;
+        let Some(conn) = conns.get_mut(id) else { return };
+        if let Machine::Stream(stream) = &mut conn.machine {
+            stream.keepalive_at = next;
+        }
+        if !conn.blocked {
+            conn.output.interject(bytes, channels[dialect].arena());
+        }
+        self.hub.flush(id);
+    }
+
+    fn stop(&mut self) {
+        if self.hub.stopping {
+            return;
+        }
+        self.hub.stopping = true;
+        let by = self.hub.now.mono.plus_ms(self.hub.config.limits.shutdown_ms);
+        self.hub.deadlines.arm(by, Due::Stop);
+        for dialect in &mut self.dialects {
+            dialect.stop(&mut self.hub);
+        }
+        for id in self.hub.conns.ids() {
+            let Hub { conns, channels, .. } = &mut self.hub;
+            let Some(conn) = conns.get_mut(id) else { continue };
+            if let Machine::Http(server) = &mut conn.machine {
+                server.close();
+                if server.waiting() > 0 || !conn.output.is_empty(channels) {
+                    conn.ending = Ending::AfterFlush;
+                } else {
+                    self.hub.doom(id);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! From a connection's bytes to a dialect's requests: heads are judged as they come, contents gathered or swallowed,
+//! and whatever the peer gets wrong is answered in the form of the dialect that it speaks.
+
+use super::Engine;
+use crate::dialect::problem::problem;
+use crate::dialect::{Asker, Dialect, Verdict};
+use crate::ground::id::ConnId;
+use crate::hub::Hub;
+use crate::hub::conn::{Ending, Machine};
+use crate::wire::Fault;
+use crate::wire::http::head::{Head, parse};
+use crate::wire::http::reply::{Asked, Reply, UNREADABLE};
+use crate::wire::http::server::{Admitted, Expired, Next, Server};
+
+/// Sent before the body of a request that waits for a go-ahead (RFC 9110 section 15.2.1).
+const GO_AHEAD: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Who answers a request.
+#[derive(Clone, Copy)]
+enum Responder {
+    Dialect(usize),
+    Operations,
+    Nobody,
+}
+
+impl Engine {
+    /// Feeds a connection: what it kept from before, then `bytes`.
+    pub(super) fn serve(&mut self, id: ConnId, bytes: &[u8]) {
+        let Some(server) = self.server(id) else { return };
+        let mut kept = std::mem::take(&mut server.input);
+        if kept.is_empty() {
+            let mut input = bytes;
+            self.serve_input(id, &mut input);
+            if let Some(server) = self.server(id) {
+                server.keep(input.to_vec());
+            }
+        } else {
+            kept.extend_from_slice(bytes);
+            let mut input = &kept[..];
+            self.serve_input(id, &mut input);
+            let used = kept.len() - input.len();
+            if let Some(server) = self.server(id) {
+                kept.drain(..used);
+                server.keep(kept);
+            }
+        }
+        self.hub.arm(id);
+    }
+
+    fn server(&mut self, id: ConnId) -> Option<&mut Server> {
+        match &mut self.hub.conn(id)?.machine {
+            Machine::Http(server) => Some(server),
+            Machine::Stream(_) | Machine::Lingering => None,
+        }
+    }
+
+    fn serve_input<'i>(&mut self, id: ConnId, input: &mut &'i [u8]) {
+        loop {
+            let before = *input;
+            let now = self.hub.now.mono;
+            let Hub { conns, config, .. } = &mut self.hub;
+            let Some(conn) = conns.get_mut(id) else { return };
+            let Machine::Http(server) = &mut conn.machine else { return };
+            if conn.output.private_bytes() >= config.limits.reply_bytes {
+                return;
+            }
+            match server.next(now, input, &config.limits) {
+                Next::More => return,
+                Next::Head(bytes) => match parse(bytes, config.limits.head_fields as usize) {
+                    Err(fault) => return self.fault(id, fault),
+                    Ok(head) => {
+                        if !self.request(id, &head, bytes, input) {
+                            *input = before;
+                            return;
+                        }
+                    }
+                },
+                Next::Request(head, content) => match parse(&head, config.limits.head_fields as usize) {
+                    Err(fault) => return self.fault(id, fault),
+                    Ok(head) => {
+                        let responder = self.responder(id, &head);
+                        self.hand_over(id, responder, &head, &content);
+                    }
+                },
+                Next::TooLarge(head) => match parse(&head, config.limits.head_fields as usize) {
+                    Err(fault) => return self.fault(id, fault),
+                    Ok(head) => {
+                        let responder = self.responder(id, &head);
+                        let reply = self.in_own_form(responder, TOO_LARGE);
+                        self.answer_now(id, &head, reply);
+                    }
+                },
+                Next::Fault(fault) => return self.fault(id, fault),
+                Next::GiveUp => {
+                    if let Some(server) = self.server(id) {
+                        server.close();
+                    }
+                    return self.hub.doom(id);
+                }
+            }
+        }
+    }
+
+    /// Judges a request whose head just came. False: it must wait until earlier ones are answered.
+    fn request(&mut self, id: ConnId, head: &Head<'_>, bytes: &[u8], input: &mut &[u8]) -> bool {
+        let responder = self.responder(id, head);
+        let Some(conn) = self.hub.conns.get(id) else { return true };
+        let surplus = conn.surplus;
+        let mut asker = Asker { conn: id, request: 0, peer: conn.peer, via: conn.via };
+        let verdict = if surplus {
+            let full = Fault { status: 503, reason: "the server has no room for more connections" };
+            let mut reply = self.in_own_form(responder, full).with("Retry-After", "1");
+            reply.close = true;
+            Verdict::Refuse(reply)
+        } else {
+            match responder {
+                Responder::Dialect(at) => self.dialects[at].judge(&mut self.hub, asker, head),
+                Responder::Operations => self.operations.judge(&self.hub, asker, head),
+                Responder::Nobody => {
+                    Verdict::Refuse(problem(404, "no dialect on this listener has this address"))
+                }
+            }
+        };
+        let now = self.hub.now.mono;
+        let Hub { conns, config, .. } = &mut self.hub;
+        let Some(conn) = conns.get_mut(id) else { return true };
+        let Machine::Http(server) = &mut conn.machine else { return true };
+        let pipelined = matches!(verdict, Verdict::Take { pipelined: true, .. });
+        if !server.may_start(pipelined, &config.limits) {
+            return false;
+        }
+        match verdict {
+            Verdict::Refuse(mut reply) => {
+                reply.close |= !server.refuse(now, head, &config.limits);
+                self.answer_now(id, head, reply);
+            }
+            Verdict::Take { content_max, pipelined } => {
+                if matches!(head.framing, crate::wire::http::head::Framing::Length(n) if n > content_max) {
+                    let close = !server.refuse(now, head, &config.limits);
+                    let reply = Reply { close, ..self.in_own_form(responder, TOO_LARGE) };
+                    self.answer_now(id, head, reply);
+                    return true;
+                }
+                match server.admit(now, head, bytes, content_max, input, &config.limits) {
+                    Admitted::Whole(content) => {
+                        asker.request = server.open(asked(head), !pipelined);
+                        self.dispatch(responder, asker, head, content);
+                    }
+                    Admitted::Gathering if head.expects_continue => {
+                        conn.output.write(|out| out.extend_from_slice(GO_AHEAD));
+                        self.hub.flush(id);
+                    }
+                    Admitted::Gathering => {}
+                }
+            }
+        }
+        true
+    }
+
+    /// Hands a request over whose content came in pieces.
+    fn hand_over(&mut self, id: ConnId, responder: Responder, head: &Head<'_>, content: &[u8]) {
+        let Some(conn) = self.hub.conns.get_mut(id) else { return };
+        let mut asker = Asker { conn: id, request: 0, peer: conn.peer, via: conn.via };
+        let Machine::Http(server) = &mut conn.machine else { return };
+        // Whether the next may start before this one is answered is judged at its head; gathering took a turn of its
+        // own, so the careful answer costs nothing.
+        asker.request = server.open(asked(head), true);
+        self.dispatch(responder, asker, head, content);
+    }
+
+    fn dispatch(&mut self, responder: Responder, asker: Asker, head: &Head<'_>, content: &[u8]) {
+        match responder {
+            Responder::Dialect(at) => self.dialects[at].serve(&mut self.hub, asker, head, content),
+            Responder::Operations => self.operations.serve(&mut self.hub, asker, head),
+            Responder::Nobody => self.hub.reply(asker.conn, asker.request, problem(404, "no such address")),
+        }
+    }
+
+    fn responder(&self, id: ConnId, head: &Head<'_>) -> Responder {
+        let Some(conn) = self.hub.conns.get(id) else { return Responder::Nobody };
+        let listener = self.hub.config.listeners.get(usize::from(conn.via.0));
+        let serves = |dialect: &dyn Dialect| {
+            listener
+                .and_then(|l| l.dialects.as_ref())
+                .is_none_or(|names| names.iter().any(|name| name == dialect.name()))
+        };
+        if let Some(at) =
+            self.dialects.iter().position(|d| d.claims(&self.hub, head.path) && serves(d.as_ref()))
+        {
+            Responder::Dialect(at)
+        } else if super::operations::claims(head.path) {
+            Responder::Operations
+        } else {
+            Responder::Nobody
+        }
+    }
+
+    fn in_own_form(&self, responder: Responder, fault: Fault) -> Reply {
+        match responder {
+            Responder::Dialect(at) => self.dialects[at].refusal(fault),
+            Responder::Operations | Responder::Nobody => problem(fault.status, fault.reason),
+        }
+    }
+
+    fn answer_now(&mut self, id: ConnId, head: &Head<'_>, reply: Reply) {
+        let Some(server) = self.server(id) else { return };
+        let request = server.open(asked(head), true);
+        self.hub.reply(id, request, reply);
+    }
+
+    /// The peer broke HTTP itself: one answer, after those that are owed, and the end.
+    fn fault(&mut self, id: ConnId, fault: Fault) {
+        let Some(server) = self.server(id) else { return };
+        let request = server.open(UNREADABLE, true);
+        server.close();
+        let mut reply = problem(fault.status, fault.reason);
+        reply.close = true;
+        self.hub.reply(id, request, reply);
+    }
+
+    /// The peer of a connection without a stream let a deadline pass.
+    pub(super) fn http_due(&mut self, id: ConnId) {
+        let now = self.hub.now.mono;
+        let Hub { conns, config, .. } = &mut self.hub;
+        let Some(conn) = conns.get_mut(id) else { return };
+        let Machine::Http(server) = &mut conn.machine else { return };
+        match server.handle_timeout(now, &config.limits) {
+            Some(Expired::Idle) if conn.ending == Ending::No => self.hub.doom(id),
+            Some(Expired::Request(fault)) => self.fault(id, fault),
+            Some(Expired::Idle) | None => {}
+        }
+        self.hub.arm(id);
+    }
+}
+
+const TOO_LARGE: Fault = Fault { status: 413, reason: "the body is larger than this address takes" };
+
+fn asked(head: &Head<'_>) -> Asked {
+    Asked { http11: head.http11, head_only: head.is_head(), keep_alive: head.keep_alive }
+}

@@ -1,0 +1,176 @@
+//! Feeds: what all readers with the same view read. A feed is a list of runs in its arena, neighbouring frames merged,
+//! so that a feed that takes everything is one run. A reader is a cursor, a position in the arena; where a cursor
+//! stands, what it has still to read, and what it missed, follow from the runs.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use super::arena::{Arena, Position};
+
+/// The runs of one view, oldest first.
+#[derive(Debug, Default)]
+pub struct Feed {
+    runs: VecDeque<Range<Position>>,
+    /// The end of the last byte of this feed that is gone.
+    lost: Position,
+    /// Frames that were ever pushed.
+    frames: u64,
+    /// Readers: the slots of their connections, in no order.
+    pub(crate) readers: Vec<u32>,
+    /// How many others keep the feed: eventhandlers that wait for a stream.
+    pub(crate) keepers: u32,
+    /// New frames have come since the readers were last told.
+    pub(crate) dirty: bool,
+}
+
+impl Feed {
+    /// Appends a frame's run and lets go of runs beyond `runs_max`, and of those that left the arena.
+    pub fn push(&mut self, run: Range<Position>, arena: &Arena, runs_max: usize) {
+        self.frames += 1;
+        match self.runs.back_mut() {
+            Some(last) if last.end == run.start => last.end = run.end,
+            Some(_) | None => self.runs.push_back(run),
+        }
+        while self.runs.front().is_some_and(|r| r.end <= arena.start()) || self.runs.len() > runs_max {
+            let Some(gone) = self.runs.pop_front() else { break };
+            self.lost = gone.end;
+        }
+    }
+
+    /// Where a reader must stand at least to have missed nothing.
+    #[must_use]
+    pub fn floor(&self, arena: &Arena) -> Position {
+        match self.runs.front() {
+            Some(run) if run.start < arena.start() => run.end.min(arena.start()).max(self.lost),
+            Some(_) | None => self.lost,
+        }
+    }
+
+    /// Frames that were ever pushed.
+    #[must_use]
+    pub fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// The end of the newest frame.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        self.runs.back().map_or(self.lost, |r| r.end)
+    }
+
+    /// Whether a reader at `cursor` has read everything.
+    #[must_use]
+    pub fn is_read(&self, cursor: Position) -> bool {
+        cursor >= self.end()
+    }
+
+    /// What a reader at `cursor` has still to read, as far as it is kept.
+    pub fn runs_from(&self, cursor: Position, arena: &Arena) -> impl Iterator<Item = Range<Position>> {
+        let from = cursor.max(arena.start());
+        let first = match self.runs.back() {
+            Some(last) if last.start <= from => self.runs.len() - usize::from(last.end > from),
+            Some(_) | None => self.runs.partition_point(|r| r.end <= from),
+        };
+        self.runs.range(first..).map(move |r| r.start.max(from)..r.end)
+    }
+
+    /// How many frames lie from `cursor`, a frame boundary, to the end, as far as they are kept.
+    #[must_use]
+    pub fn frames_from(&self, cursor: Position, arena: &Arena) -> u64 {
+        self.runs_from(cursor, arena).map(|run| arena.frames_in(run)).sum()
+    }
+
+    /// Where the newest `count` frames start.
+    #[must_use]
+    pub fn position_of_newest(&self, count: u64, arena: &Arena) -> Position {
+        let mut left = count;
+        for run in self.runs.iter().rev() {
+            let run = run.start.max(arena.start())..run.end;
+            let here = arena.frames_in(run.clone());
+            if here >= left {
+                let skipped = usize::try_from(here - left).unwrap_or(usize::MAX);
+                return arena.frames_from(run.start).nth(skipped).map_or(run.end, |(f, _)| f.start);
+            }
+            left -= here;
+        }
+        self.floor(arena)
+    }
+
+    /// Where a reader at `cursor` stands after `bytes` more, and how many frames it has then read to their end.
+    #[must_use]
+    pub fn advance(&self, cursor: Position, bytes: u64, arena: &Arena) -> (Position, u64) {
+        let mut left = bytes;
+        let (mut at, mut frames) = (cursor, 0);
+        for run in self.runs_from(cursor, arena) {
+            let here = left.min(run.end - run.start);
+            at = run.start + here;
+            frames += arena.frames_passed(run.start..at);
+            left -= here;
+            if left == 0 {
+                break;
+            }
+        }
+        assert!(left == 0, "no more bytes are taken than were lent");
+        (at, frames)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::event::arena::Bounds;
+    use crate::ground::id::Seq;
+    use crate::ground::time::Wall;
+
+    proptest! {
+        /// A feed against a list of all its frames; its reader takes what it is lent in portions of any size.
+        #[test]
+        fn reads_like_a_list(
+            frames in proptest::collection::vec((1usize..2_000, any::<bool>(), 0usize..3_000), 1..200),
+            keep in 4_000u64..50_000,
+            runs_max in 1usize..40,
+        ) {
+            let mut arena = Arena::new(Bounds { bytes: keep, frames: 1_000, age_ms: 1_000 });
+            let mut feed = Feed::default();
+            let mut wanted: Vec<(Range<Position>, Vec<u8>)> = Vec::new();
+            let (mut cursor, mut got) = (0, Vec::new());
+            for (n, (size, mine, take)) in frames.into_iter().enumerate() {
+                let bytes = vec![n as u8; size];
+                let run = arena.push(&bytes, Seq(n as u64 + 1), Wall(0), None);
+                if mine {
+                    feed.push(run.clone(), &arena, runs_max);
+                    wanted.push((run, bytes));
+                }
+                if cursor < feed.floor(&arena) {
+                    // Overrun: the reader goes on at the floor, and must find there exactly what is kept.
+                    cursor = feed.floor(&arena);
+                    got = wanted.iter().filter(|(r, _)| r.start < cursor).flat_map(|(_, b)| b.clone()).collect();
+                }
+                let at_boundary = cursor.max(arena.start());
+                prop_assert_eq!(
+                    feed.frames_from(arena.frame_end(at_boundary.saturating_sub(1).max(arena.start())), &arena),
+                    wanted.iter().filter(|(r, _)| r.start >= arena.frame_end(at_boundary.saturating_sub(1).max(arena.start()))).count() as u64
+                );
+                let mut left = take;
+                let mut taken = 0;
+                for run in feed.runs_from(cursor, &arena) {
+                    let bytes = arena.slices(run).concat();
+                    let n = left.min(bytes.len());
+                    got.extend_from_slice(&bytes[..n]);
+                    taken += n as u64;
+                    left -= n;
+                }
+                cursor = feed.advance(cursor, taken, &arena).0;
+                let all: Vec<u8> = wanted.iter().flat_map(|(_, b)| b.clone()).collect();
+                prop_assert_eq!(&all[..got.len()], &got[..]);
+                prop_assert_eq!(feed.is_read(cursor), got.len() == all.len());
+            }
+            let count = 3.min(wanted.iter().filter(|(r, _)| r.start >= feed.floor(&arena) && r.start >= arena.start()).count());
+            if count > 0 {
+                prop_assert_eq!(feed.position_of_newest(count as u64, &arena), wanted[wanted.len() - count].0.start);
+            }
+        }
+    }
+}

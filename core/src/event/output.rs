@@ -1,0 +1,402 @@
+//! What one connection still has to send: a short queue of parts, then a feed. A part is a run of the arena or
+//! private bytes; both end on frame boundaries, so that whatever is put between frames never cuts one in two.
+
+use std::io::IoSlice;
+use std::ops::Range;
+
+use arrayvec::ArrayVec;
+
+use super::arena::{Arena, Position};
+use super::channel::{Channel, FeedId};
+
+/// Slices that are lent at a time.
+pub const SLICES_MAX: usize = 16;
+
+/// What waits on one connection, in the order of sending.
+#[derive(Debug, Default)]
+pub struct Output {
+    parts: Vec<Part>,
+    /// Bytes of the first part that are sent.
+    sent: u64,
+    /// Frames of the arena that were sent whole.
+    sent_frames: u64,
+    tail: Option<Tail>,
+}
+
+#[derive(Debug)]
+enum Part {
+    /// Bytes of this connection alone.
+    Bytes(Vec<u8>),
+    /// Bytes that never change.
+    Static(&'static [u8]),
+    /// Frames of the arena.
+    Run(Range<Position>),
+    /// One frame of the arena without its chunk framing, for HTTP/1.0.
+    Bare(Vec<u8>, Range<Position>),
+}
+
+impl Part {
+    fn len(&self) -> u64 {
+        match self {
+            Part::Bytes(bytes) | Part::Bare(bytes, _) => bytes.len() as u64,
+            Part::Static(bytes) => bytes.len() as u64,
+            Part::Run(run) => run.end - run.start,
+        }
+    }
+}
+
+/// The feed that follows the parts.
+#[derive(Debug)]
+pub struct Tail {
+    /// The channel, by its place in the list of dialects.
+    pub channel: u8,
+    /// The feed.
+    pub feed: FeedId,
+    /// The first byte of the arena that is not sent or put among the parts.
+    pub cursor: Position,
+    /// Old frames that are looked through before the feed follows.
+    pub catch_up: Option<Box<Range<Position>>>,
+}
+
+/// How frames leave on this connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lending {
+    /// At most one frame a write.
+    pub one_frame: bool,
+    /// Without the chunk framing that frames bring along (HTTP/1.0).
+    pub bare: bool,
+}
+
+/// Slices for one `writev`; they end on a frame boundary.
+#[derive(Debug)]
+pub struct Outbound<'a> {
+    slices: ArrayVec<IoSlice<'a>, SLICES_MAX>,
+    len: usize,
+}
+
+impl<'a> Outbound<'a> {
+    /// The slices, in order; none is empty.
+    #[must_use]
+    pub fn slices(&self) -> &[IoSlice<'a>] {
+        &self.slices
+    }
+
+    /// All their bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing is lent.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    fn add(&mut self, bytes: &'a [u8]) {
+        if !bytes.is_empty() {
+            self.len += bytes.len();
+            self.slices.push(IoSlice::new(bytes));
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.slices.len() + 2 <= SLICES_MAX
+    }
+}
+
+impl Output {
+    /// Appends private bytes after the parts. Not while a feed follows: see [`Output::interject`].
+    pub fn write<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        assert!(self.tail.is_none(), "replies and a feed do not share a connection");
+        let mut bytes = match self.parts.pop() {
+            Some(Part::Bytes(bytes)) => bytes,
+            other => {
+                self.parts.extend(other);
+                Vec::new()
+            }
+        };
+        let result = write(&mut bytes);
+        if !bytes.is_empty() {
+            self.parts.push(Part::Bytes(bytes));
+        }
+        result
+    }
+
+    /// Frames of the arena that were sent whole, since the connection was accepted.
+    #[must_use]
+    pub fn sent_frames(&self) -> u64 {
+        self.sent_frames
+    }
+
+    /// Puts bytes that never change after the parts; before the rest of the feed, but never inside a frame.
+    pub fn interject(&mut self, bytes: &'static [u8], arena: &Arena) {
+        self.finish_frame(arena);
+        self.parts.push(Part::Static(bytes));
+    }
+
+    /// Puts a run of the arena after the parts.
+    pub fn push_run(&mut self, run: Range<Position>) {
+        match self.parts.last_mut() {
+            _ if run.is_empty() => {}
+            Some(Part::Run(last)) if last.end == run.start => last.end = run.end,
+            _ => self.parts.push(Part::Run(run)),
+        }
+    }
+
+    /// Puts bytes that never change after the parts, whatever follows.
+    pub fn push_static(&mut self, bytes: &'static [u8]) {
+        self.parts.push(Part::Static(bytes));
+    }
+
+    /// Puts private bytes after the parts.
+    pub fn push_bytes(&mut self, bytes: Vec<u8>) {
+        self.parts.push(Part::Bytes(bytes));
+    }
+
+    /// Puts the rest of a frame that is half sent among the parts.
+    fn finish_frame(&mut self, arena: &Arena) {
+        let Some(tail) = &mut self.tail else { return };
+        let cursor = tail.cursor;
+        if cursor > arena.start() && cursor < arena.end() && arena.frame_start(cursor) != cursor {
+            tail.cursor = arena.frame_end(cursor);
+            let run = cursor..tail.cursor;
+            self.push_run(run);
+        }
+    }
+
+    /// The feed that follows the parts.
+    #[must_use]
+    pub fn tail(&self) -> Option<&Tail> {
+        self.tail.as_ref()
+    }
+
+    /// Lets a feed follow the parts.
+    pub fn follow(&mut self, tail: Tail) {
+        assert!(self.tail.is_none(), "one feed at a time");
+        self.tail = Some(tail);
+    }
+
+    /// Ends the feed here: what it has so far is put among the parts.
+    pub fn end_tail(&mut self, channels: &[Channel]) -> Option<Tail> {
+        let tail = self.tail.take()?;
+        let channel = &channels[usize::from(tail.channel)];
+        for run in channel.feed(tail.feed).runs_from(tail.cursor, channel.arena()) {
+            self.push_run(run);
+        }
+        Some(tail)
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self, channels: &[Channel]) -> bool {
+        self.parts.is_empty()
+            && self.tail.as_ref().is_none_or(|tail| {
+                tail.catch_up.is_none()
+                    && channels[usize::from(tail.channel)].feed(tail.feed).is_read(tail.cursor)
+            })
+    }
+
+    /// Whether old frames must be looked through before anything can be lent.
+    #[must_use]
+    pub fn is_searching(&self) -> bool {
+        self.parts.is_empty() && self.tail.as_ref().is_some_and(|tail| tail.catch_up.is_some())
+    }
+
+    /// Bytes of the parts; what the feed holds beside them costs this connection nothing.
+    #[must_use]
+    pub fn private_bytes(&self) -> u64 {
+        self.parts.iter().map(Part::len).sum::<u64>() - self.sent
+    }
+
+    /// Whether bytes are gone from the arena that this connection has still to send.
+    #[must_use]
+    pub fn is_overrun(&self, channels: &[Channel], channel: u8) -> bool {
+        let arena = channels[usize::from(channel)].arena();
+        let gone = |part: &Part| matches!(part, Part::Run(run) if run.start < arena.start());
+        self.parts.iter().any(gone)
+            || self.tail.as_ref().is_some_and(|tail| {
+                tail.cursor < channels[usize::from(tail.channel)].feed(tail.feed).floor(arena)
+                    || tail.catch_up.as_ref().is_some_and(|run| run.start < arena.start())
+            })
+    }
+
+    /// Frames that wait, the one that is half sent among them.
+    #[must_use]
+    pub fn frames(&self, arena: &Arena, channels: &[Channel]) -> u64 {
+        let (runs, cursor) = self.unsent(arena);
+        let waiting: u64 = runs.into_iter().map(|run| arena.frames_in(run)).sum();
+        waiting
+            + self.tail.as_ref().map_or(0, |tail| {
+                channels[usize::from(tail.channel)]
+                    .feed(tail.feed)
+                    .frames_from(cursor.unwrap_or_default(), arena)
+            })
+    }
+
+    /// The frames among the parts that were not sent whole, and where the feed goes on, at a frame boundary.
+    #[must_use]
+    pub fn unsent(&self, arena: &Arena) -> (Vec<Range<Position>>, Option<Position>) {
+        let mut runs: Vec<Range<Position>> = Vec::new();
+        for (at, part) in self.parts.iter().enumerate() {
+            let run = match part {
+                Part::Run(run) if at == 0 => arena.frame_start(run.start + self.sent)..run.end,
+                Part::Run(run) | Part::Bare(_, run) => arena.frame_start(run.start)..run.end,
+                Part::Bytes(_) | Part::Static(_) => continue,
+            };
+            match runs.last_mut() {
+                Some(last) if last.end == run.start => last.end = run.end,
+                _ => runs.push(run),
+            }
+        }
+        let cursor = self.tail.as_ref().map(|tail| {
+            let cursor = tail.cursor;
+            if cursor > arena.start() && cursor < arena.end() { arena.frame_start(cursor) } else { cursor }
+        });
+        (runs, cursor)
+    }
+
+    /// Prepares what [`Output::lend`] lends: frames without framing, and old frames that a view lets through.
+    pub fn refill(
+        &mut self,
+        channels: &[Channel],
+        channel: u8,
+        lending: Lending,
+        step: u64,
+        admits: impl Fn(&Channel, FeedId, &super::arena::Frame) -> bool,
+    ) {
+        let home = &channels[usize::from(channel)];
+        if self.parts.is_empty()
+            && let Some(tail) = &mut self.tail
+            && let Some(range) = &mut tail.catch_up
+        {
+            let mut runs: Vec<Range<Position>> = Vec::new();
+            let mut looked = 0;
+            for (frame, run) in home.arena().frames_from(range.start) {
+                if run.start >= range.end || looked >= step {
+                    break;
+                }
+                looked += 1;
+                range.start = run.end;
+                if admits(home, tail.feed, frame) {
+                    match runs.last_mut() {
+                        Some(last) if last.end == run.start => last.end = run.end,
+                        _ => runs.push(run),
+                    }
+                }
+            }
+            if looked < step || range.start >= range.end {
+                tail.catch_up = None;
+            }
+            runs.into_iter().for_each(|run| self.push_run(run));
+        }
+        if lending.bare {
+            self.strip_first(channels);
+        }
+    }
+
+    /// Turns the next frame into a part without its chunk framing.
+    fn strip_first(&mut self, channels: &[Channel]) {
+        let next = match self.parts.first() {
+            Some(Part::Run(run)) => Some((run.clone(), true)),
+            Some(_) => None,
+            None => self.tail.as_ref().and_then(|tail| {
+                let channel = &channels[usize::from(tail.channel)];
+                channel.feed(tail.feed).runs_from(tail.cursor, channel.arena()).next().map(|run| (run, false))
+            }),
+        };
+        let Some((run, is_part)) = next else { return };
+        let channel = self.tail.as_ref().map_or(0, |tail| usize::from(tail.channel));
+        let arena = channels[channel].arena();
+        let frame = run.start..arena.frame_end(run.start);
+        let bytes = without_chunk_framing(&arena.slices(frame.clone()).concat());
+        if is_part {
+            self.parts[0] = Part::Run(frame.end..run.end);
+            if frame.end == run.end {
+                self.parts.remove(0);
+            }
+        } else if let Some(tail) = &mut self.tail {
+            tail.cursor = frame.end;
+        }
+        self.parts.insert(0, Part::Bare(bytes, frame));
+    }
+
+    /// Lends what waits, as far as [`SLICES_MAX`] slices hold it.
+    #[must_use]
+    pub fn lend<'a>(&'a self, channels: &'a [Channel], channel: u8, lending: Lending) -> Outbound<'a> {
+        let mut out = Outbound { slices: ArrayVec::new(), len: 0 };
+        let arena = channels.get(usize::from(channel)).map(Channel::arena);
+        let mut skip = self.sent;
+        for part in &self.parts {
+            if !out.has_room() || lending.one_frame && !out.is_empty() {
+                return out;
+            }
+            match part {
+                Part::Bytes(bytes) | Part::Bare(bytes, _) => out.add(&bytes[skip as usize..]),
+                Part::Static(bytes) => out.add(&bytes[skip as usize..]),
+                Part::Run(run) => {
+                    let Some(arena) = arena else { return out };
+                    let start = run.start + skip;
+                    let end = if lending.one_frame { arena.frame_end(start) } else { run.end };
+                    arena.slices(start..end).into_iter().for_each(|slice| out.add(slice));
+                }
+            }
+            skip = 0;
+        }
+        let Some(tail) = &self.tail else { return out };
+        if tail.catch_up.is_some() || lending.bare || lending.one_frame && !out.is_empty() {
+            return out;
+        }
+        let channel = &channels[usize::from(tail.channel)];
+        for run in channel.feed(tail.feed).runs_from(tail.cursor, channel.arena()) {
+            let end = if lending.one_frame { channel.arena().frame_end(run.start) } else { run.end };
+            channel.arena().slices(run.start..end).into_iter().for_each(|slice| out.add(slice));
+            if !out.has_room() || lending.one_frame {
+                break;
+            }
+        }
+        out
+    }
+
+    /// The socket took `n` bytes of what was lent.
+    pub fn advance(&mut self, n: usize, channels: &[Channel], channel: u8) {
+        let mut left = n as u64;
+        while left > 0 && !self.parts.is_empty() {
+            let part = &self.parts[0];
+            let here = (part.len() - self.sent).min(left);
+            let done = self.sent + here == part.len();
+            match part {
+                Part::Run(run) => {
+                    let arena = channels[usize::from(channel)].arena();
+                    self.sent_frames +=
+                        arena.frames_passed(run.start + self.sent..run.start + self.sent + here);
+                }
+                Part::Bare(..) => self.sent_frames += u64::from(done),
+                Part::Bytes(_) | Part::Static(_) => {}
+            }
+            self.sent += here;
+            left -= here;
+            if done {
+                self.sent = 0;
+                self.parts.remove(0);
+            }
+        }
+        if self.parts.is_empty() {
+            // An idle stream holds no queue.
+            self.parts = Vec::new();
+        }
+        if left > 0 {
+            let tail = self.tail.as_mut().expect("no more bytes are taken than were lent");
+            let channel = &channels[usize::from(tail.channel)];
+            let (cursor, frames) = channel.feed(tail.feed).advance(tail.cursor, left, channel.arena());
+            tail.cursor = cursor;
+            self.sent_frames += frames;
+        }
+    }
+}
+
+/// A frame is one HTTP chunk: its size line and its last CR LF are cut off.
+fn without_chunk_framing(frame: &[u8]) -> Vec<u8> {
+    let start = frame.iter().position(|b| *b == b'\n').map_or(0, |at| at + 1);
+    frame[start..frame.len().saturating_sub(2).max(start)].to_vec()
+}

@@ -1,0 +1,56 @@
+//! What the engine asks of its adapter, and what the adapter tells it of the world.
+
+use super::config::Config;
+use super::id::{ConnId, Seq};
+use crate::log::record::Record;
+
+/// Something that the adapter does for the engine. Actions are small; they come in the order in which they should be done.
+#[derive(Debug)]
+pub enum Action {
+    /// Give each record the next sequence number, all of them in one run, and hand them to every engine that reads
+    /// the log, this one included ([`crate::Engine::receive_record`]), in that order. Later: [`Completion::Durable`].
+    Append(Vec<Record>),
+    /// Bytes wait: take them from [`crate::Engine::outbound`].
+    Flush(ConnId),
+    /// End the sending direction (a FIN), and go on reading.
+    Finish(ConnId),
+    /// Close the socket. The id is dead; the slot may come back at the next accept.
+    Close(ConnId),
+    /// Write the metrics of all engines as one OpenMetrics document. Later: [`Completion::Report`].
+    Report(u64),
+    /// Say this in the server's own log.
+    Note(Note),
+}
+
+/// A line for the server's own log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Note {
+    /// How much it matters.
+    pub level: Level,
+    /// The line.
+    pub text: String,
+}
+
+/// How much a [`Note`] matters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Level {
+    /// Somebody should look at it.
+    Warn,
+    /// Worth a line.
+    Info,
+    /// For those who search a fault.
+    Debug,
+}
+
+/// What came of an action, or what the host decided.
+#[derive(Debug)]
+pub enum Completion {
+    /// All records up to this one survive a crash (or need not, when nothing is kept).
+    Durable(Seq),
+    /// The document that [`Action::Report`] asked for.
+    Report(u64, Vec<u8>),
+    /// A new configuration. Listeners stay as they are.
+    Reloaded(Box<Config>),
+    /// Stop: end the streams cleanly and close what is idle. [`crate::Engine::is_drained`] says when all is closed.
+    Stop,
+}

@@ -1,0 +1,131 @@
+//! What the engine is told at start and at a reload: plain data. Files, environment and units are the host's affair.
+
+use super::id::{Epoch, ShardId};
+use super::limits::Limits;
+use super::network::Network;
+
+/// The names of the dialects, as `[[listener]] dialects` lists them.
+pub const DIALECTS: &[&str] = &["xms", "native"];
+
+/// The whole configuration of an engine.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The limits in force.
+    pub limits: Limits,
+    /// Listeners; a [`super::id::ListenerId`] is an index into this list.
+    pub listeners: Vec<Listener>,
+    /// `[native]`.
+    pub native: Native,
+    /// `[xms]`.
+    pub xms: Xms,
+    /// `[metrics] allow`: addresses beside loopback that may read `/healthz`, `/readyz` and `/metrics`.
+    pub metrics_allow: Vec<Network>,
+    /// `[[vocabulary]]`: rows that the config file adds, or that replace a built-in row of the same type.
+    pub vocabulary: Vec<VocabularyRow>,
+    /// Plays a small office's events (`--demo`).
+    pub demo: bool,
+}
+
+/// Which engine this is, among how many, and in which start of the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// This engine.
+    pub shard: ShardId,
+    /// How many engines read the log.
+    pub shards: u16,
+    /// This start of the server.
+    pub epoch: Epoch,
+}
+
+impl Default for Place {
+    /// One engine alone.
+    fn default() -> Place {
+        Place { shard: ShardId(0), shards: 1, epoch: Epoch(1) }
+    }
+}
+
+/// One `[[listener]]`.
+#[derive(Clone, Debug, Default)]
+pub struct Listener {
+    /// The dialects that it serves, by name; `None` is all of them.
+    pub dialects: Option<Vec<String>>,
+}
+
+/// `[native]`: our own API under `/v1`.
+#[derive(Clone, Debug)]
+pub struct Native {
+    /// Browser origins that may read `/v1` (the Fetch standard's CORS protocol); none by default.
+    pub allowed_origins: Vec<String>,
+    /// The `source` of events that bring none.
+    pub source: String,
+}
+
+impl Default for Native {
+    fn default() -> Native {
+        Native { allowed_origins: Vec::new(), source: "offhook".to_owned() }
+    }
+}
+
+/// `[xms]`: the eventhandler dialect of PowerMedia XMS.
+#[derive(Clone, Debug)]
+pub struct Xms {
+    /// The path before `/eventhandlers`.
+    pub prefix: String,
+    /// Scheme, host and port for `Location`; `None` takes the request's `Host`.
+    pub public_url: Option<String>,
+    /// From one keepalive of a stream to the next, 1,000 to 600,000 ms.
+    pub keepalive_ms: u64,
+    /// How many matching events wait for an eventhandler without a stream, and how far a stream may lag.
+    pub replay_events: u64,
+    /// How old such events get.
+    pub replay_ms: u64,
+    /// An eventhandler without a stream is deleted after this time; 0 = never.
+    pub idle_ms: u64,
+    /// Event words beside the vendor's that may appear on a stream.
+    pub extra_types: Vec<String>,
+    /// The applications; a request's `appid` names one.
+    pub apps: Vec<XmsApp>,
+}
+
+impl Default for Xms {
+    fn default() -> Xms {
+        Xms {
+            prefix: "/default".to_owned(),
+            public_url: None,
+            keepalive_ms: 10_000,
+            replay_events: 1_000,
+            replay_ms: 300_000,
+            idle_ms: 86_400_000,
+            extra_types: Vec::new(),
+            apps: vec![XmsApp { name: "app".to_owned(), ..XmsApp::default() }],
+        }
+    }
+}
+
+/// `[xms.app.NAME]`: one application.
+#[derive(Clone, Debug, Default)]
+pub struct XmsApp {
+    /// The `appid`.
+    pub name: String,
+    /// Addresses that may use it; `None` is everyone who reaches the listener.
+    pub allow: Option<Vec<Network>>,
+    /// The event words that are delivered to it; `None` is the whole vocabulary.
+    pub deliver_types: Option<Vec<String>>,
+    /// A burst leaves in one write per event, for clients that take what one read gives as one event.
+    pub one_write_per_event: bool,
+}
+
+/// One `[[vocabulary]]` row: an event type and its words in the dialects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VocabularyRow {
+    /// The canonical type, such as `call.ringing`.
+    pub event_type: String,
+    /// Its word on an XMS stream.
+    pub xms: Option<String>,
+    /// Its iSymphony type.
+    pub isymphony: Option<String>,
+    /// Its WCS hook.
+    pub wcs: Option<String>,
+    /// Its ISR event type.
+    pub isr: Option<String>,
+}

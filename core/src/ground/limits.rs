@@ -1,0 +1,92 @@
+//! Every limit, with its default, its reason, and what happens beyond it. No queue, buffer or loop without a row here.
+
+/// One row, as documentation and as the config file's `[limits]` table sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The key in `[limits]`.
+    pub name: &'static str,
+    /// The value when the config file says nothing.
+    pub default: u64,
+    /// Why there is a bound, and what happens beyond it.
+    pub reason: &'static str,
+}
+
+macro_rules! limits {
+    ($($name:ident = $default:expr, $reason:literal;)*) => {
+        /// The limits in force. Units stand last in the names.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Limits { $(#[doc = $reason] pub $name: u64,)* }
+
+        impl Limits {
+            /// All rows, in order of their appearance in the documentation.
+            pub const ROWS: &[Row] = &[$(Row { name: stringify!($name), default: $default, reason: $reason },)*];
+
+            /// Sets a row by its name; `false` if there is none.
+            pub fn set(&mut self, name: &str, value: u64) -> bool {
+                match name { $(stringify!($name) => self.$name = value,)* _ => return false }
+                true
+            }
+        }
+
+        impl Default for Limits {
+            fn default() -> Self { Limits { $($name: $default,)* } }
+        }
+    };
+}
+
+limits! {
+    connections = 100_000, "Open connections per shard; lowered at start to what the open-file limit allows. Beyond: 503 with Retry-After.";
+    refusal_places = 64, "Connections beyond `connections` that are kept to answer 503. Beyond: closed at once.";
+    send_buffer_bytes = 262_144, "Kernel send buffer of each accepted socket: a stalled loopback reader otherwise swallows megabytes before it shows.";
+    head_bytes = 16_384, "Request line and header fields (RFC 9110 section 5.4). Beyond: 431 and close.";
+    head_fields = 100, "Header fields of a request. Beyond: 431 and close.";
+    head_ms = 10_000, "From a request's first byte to the end of its head. Beyond: 408 and close.";
+    idle_ms = 75_000, "A kept-alive connection without a request. Beyond: closed.";
+    body_grace_ms = 10_000, "Time a request body has before its rate is judged.";
+    body_bytes_per_s = 500, "Least average rate of a request body after the grace. Beyond: 408 and close.";
+    body_discard_bytes = 1_048_576, "Body of a refused request that is read and thrown away so that the connection can go on. Beyond: closed after the answer.";
+    chunk_line_bytes = 4_096, "A chunk's size line with its extensions, and all trailer fields together. Beyond: 400 and close.";
+    read_buffer_bytes = 65_536, "Input kept per connection while it waits for its turn; beyond, the socket is not read.";
+    pipelined_requests = 1_024, "Requests of one connection whose replies wait in order. Beyond: the socket is not read.";
+    reply_bytes = 1_048_576, "Replies waiting for a slow reader of one connection. Beyond: the socket is not read.";
+    write_stall_ms = 30_000, "A peer that takes no byte of a waiting reply. Beyond: closed.";
+    linger_ms = 2_000, "After the last reply of a closing connection, the time its input is still swallowed so that no reset destroys the reply.";
+    publish_bytes = 8_388_608, "Body of a publish request. Beyond: 413.";
+    batch_events = 10_000, "Events of one publish request. Beyond: 413.";
+    event_names = 256, "Members of an event's `data`, and its extension attributes. Beyond: 400.";
+    retained_bytes = 67_108_864, "Rendered native events kept for streams and resume. Beyond: the oldest go; a reader that is further behind is cut and told of the gap.";
+    retained_ms = 86_400_000, "Age of events kept for resume. Beyond: the oldest go.";
+    retained_events = 500_000, "Count of events kept for resume. Beyond: the oldest go.";
+    stream_stall_ms = 60_000, "An SSE stream whose peer takes no byte while events wait. Beyond: cut; it can resume.";
+    feed_runs = 65_536, "Separate runs that a filtered SSE feed keeps. Beyond: the oldest go; a reader that is further behind is cut and can resume.";
+    sse_filters = 64, "Filter parameters of one SSE subscription. Beyond: 400.";
+    sse_heartbeat_ms = 15_000, "Silence after which an SSE stream gets a comment, so that proxies keep it.";
+    resume_step_events = 512, "Events that a resuming reader looks through before others have their turn.";
+    xms_body_bytes = 65_536, "Body of an XMS request. Beyond: 413.";
+    xms_depth = 32, "Nesting of elements in an XMS request. Beyond: 400.";
+    xms_attributes = 64, "Attributes of one element in an XMS request. Beyond: 400.";
+    xms_subscriptions = 1_000, "Subscriptions of one eventhandler. Beyond: 400.";
+    xms_handlers_per_app = 100_000, "Eventhandlers of one application. Beyond: 503 with Retry-After.";
+    xms_event_bytes = 65_535, "One XMS event: clients read at most four hex digits. Beyond: left out, counted, logged.";
+    xms_arena_bytes = 67_108_864, "Rendered XMS events kept for streams and replay. Beyond: the oldest go, counted per eventhandler.";
+    xms_drain_ms = 2_000, "After DELETE or at a stop, the time an XMS stream has to take what is queued.";
+    shutdown_ms = 5_000, "From the signal to stop until connections that are still open are closed.";
+    turn_reads = 16, "Reads of one socket in a turn of the loop, so that one peer starves nobody.";
+    turn_write_bytes = 1_048_576, "Bytes written to one socket in a turn of the loop.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_the_fields() {
+        let mut limits = Limits::default();
+        for row in Limits::ROWS {
+            assert!(limits.set(row.name, row.default), "{}", row.name);
+        }
+        assert_eq!(limits, Limits::default());
+        assert!(!limits.set("no_such_limit", 1));
+        assert!(limits.set("connections", 7) && limits.connections == 7);
+    }
+}

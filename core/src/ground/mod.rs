@@ -1,0 +1,12 @@
+//! The ground floor: what every other module stands on. It knows neither protocols nor events.
+
+pub mod action;
+pub mod config;
+pub mod deadline;
+pub mod id;
+pub mod limits;
+pub mod network;
+pub mod rng;
+pub mod slots;
+pub mod stats;
+pub mod time;

@@ -1,0 +1,139 @@
+//! Counters and gauges, as plain numbers. The host gives them their OpenMetrics form. Labels are bounded: a dialect,
+//! a reason, an appid; never an id.
+
+use std::collections::BTreeMap;
+
+/// Why an event was not sent to somebody: one list for all dialects.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum NotSent {
+    /// The dialect has no word for the event's type.
+    NoWord,
+    /// The event has no `subject`, and the dialect needs one.
+    NoSubject,
+    /// `data` holds an array or an object, or is no object itself.
+    Nested,
+    /// The rendered event is beyond the dialect's bound.
+    TooLarge,
+    /// The reader was too slow, or away for too long.
+    SlowReader,
+}
+
+impl NotSent {
+    /// All reasons.
+    pub const ALL: [NotSent; 5] =
+        [NotSent::NoWord, NotSent::NoSubject, NotSent::Nested, NotSent::TooLarge, NotSent::SlowReader];
+
+    /// The `reason` label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            NotSent::NoWord => "no_word",
+            NotSent::NoSubject => "no_subject",
+            NotSent::Nested => "nested_value",
+            NotSent::TooLarge => "too_large",
+            NotSent::SlowReader => "slow_reader",
+        }
+    }
+}
+
+/// What one engine counted; [`Stats::merge`] adds another's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Connections that are open.
+    pub connections_open: u64,
+    /// Connections that were accepted.
+    pub connections_accepted: u64,
+    /// Connections that were answered 503 or closed for want of room.
+    pub connections_refused: u64,
+    /// Requests that were answered, by status class (`2xx` is at index 2).
+    pub requests: [u64; 6],
+    /// Bytes that peers sent.
+    pub bytes_received: u64,
+    /// Bytes that sockets took.
+    pub bytes_sent: u64,
+    /// Events that were accepted.
+    pub events_accepted: u64,
+    /// Retained native events and their rendered bytes.
+    pub retained_events: u64,
+    /// See `retained_events`.
+    pub retained_bytes: u64,
+    /// By dialect.
+    pub dialects: BTreeMap<&'static str, DialectStats>,
+    /// XMS applications, by appid.
+    pub xms_apps: BTreeMap<String, XmsAppStats>,
+}
+
+/// One dialect's counters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DialectStats {
+    /// Streams that are open.
+    pub streams_open: u64,
+    /// Streams that were opened.
+    pub streams_opened: u64,
+    /// Streams that were cut because the reader was too slow.
+    pub streams_cut: u64,
+    /// Events that were not sent, by reason.
+    pub not_sent: BTreeMap<NotSent, u64>,
+}
+
+/// One XMS application's counters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct XmsAppStats {
+    /// Eventhandlers that exist.
+    pub handlers: u64,
+    /// Events that matched an eventhandler, counted per eventhandler.
+    pub matched: u64,
+    /// Of these, sent live.
+    pub sent: u64,
+    /// Of these, sent when a stream opened.
+    pub replayed: u64,
+    /// Of these, dropped beyond the bound.
+    pub dropped: u64,
+}
+
+impl Stats {
+    /// The counters of `dialect`.
+    pub fn dialect(&mut self, dialect: &'static str) -> &mut DialectStats {
+        self.dialects.entry(dialect).or_default()
+    }
+
+    /// Counts one event that was not sent.
+    pub fn not_sent(&mut self, dialect: &'static str, reason: NotSent, events: u64) {
+        if events > 0 {
+            *self.dialect(dialect).not_sent.entry(reason).or_default() += events;
+        }
+    }
+
+    /// Adds what another engine counted. What every engine knows alike (retained events, eventhandlers and what
+    /// matched them) is reported by shard 0 alone, so that sums stay right.
+    pub fn merge(&mut self, other: &Stats) {
+        self.connections_open += other.connections_open;
+        self.connections_accepted += other.connections_accepted;
+        self.connections_refused += other.connections_refused;
+        for (sum, more) in self.requests.iter_mut().zip(other.requests) {
+            *sum += more;
+        }
+        self.bytes_received += other.bytes_received;
+        self.bytes_sent += other.bytes_sent;
+        self.events_accepted += other.events_accepted;
+        self.retained_events += other.retained_events;
+        self.retained_bytes += other.retained_bytes;
+        for (name, more) in &other.dialects {
+            let sum = self.dialects.entry(name).or_default();
+            sum.streams_open += more.streams_open;
+            sum.streams_opened += more.streams_opened;
+            sum.streams_cut += more.streams_cut;
+            for (reason, count) in &more.not_sent {
+                *sum.not_sent.entry(*reason).or_default() += count;
+            }
+        }
+        for (app, more) in &other.xms_apps {
+            let sum = self.xms_apps.entry(app.clone()).or_default();
+            sum.handlers += more.handlers;
+            sum.matched += more.matched;
+            sum.sent += more.sent;
+            sum.replayed += more.replayed;
+            sum.dropped += more.dropped;
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! The hub: connections on one side, channels on the other, and what a dialect may do with both. A dialect gets the
+//! hub lent for each of its methods; what it leaves there (records, replies, streams, ends of connections) the engine
+//! turns into actions.
+
+pub mod conn;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use conn::{Conn, Conns, Ending, Machine, Stream};
+
+use crate::event::channel::Channel;
+use crate::event::output::Tail;
+use crate::event::vocabulary::Vocabulary;
+use crate::ground::action::{Action, Level, Note};
+use crate::ground::config::{Config, Place};
+use crate::ground::deadline::{Deadlines, Due};
+use crate::ground::id::{ConnId, Seq};
+use crate::ground::rng::Rng;
+use crate::ground::stats::Stats;
+use crate::ground::time::{Mono, Now};
+use crate::log::record::{Actor, Body, Header, Origin, Record, VERSION};
+use crate::wire::http::reply::{Asked, Reply, write_stream_head};
+
+/// The last chunk of an endless answer (RFC 9112 section 7.1).
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// What all dialects share.
+#[derive(Debug)]
+pub struct Hub {
+    /// What the engine was told at start, or at the last reload.
+    pub config: Config,
+    /// Which engine this is.
+    pub place: Place,
+    /// This turn's time.
+    pub now: Now,
+    /// The words of all dialects.
+    pub vocabulary: Vocabulary,
+    /// One channel per dialect, in the order of the list of dialects.
+    pub channels: Vec<Channel>,
+    /// The connections.
+    pub conns: Conns,
+    /// What falls due.
+    pub deadlines: Deadlines,
+    /// The engine's randomness.
+    pub rng: Rng,
+    /// Counters.
+    pub stats: Stats,
+    /// The last record that was applied.
+    pub applied: Seq,
+    /// A stop was asked.
+    pub stopping: bool,
+    /// Keys the hashes that peers could otherwise aim at.
+    pub hash_seed: u64,
+    date: (u64, String),
+    batch: Vec<Record>,
+    actions: VecDeque<Action>,
+    flushes: VecDeque<ConnId>,
+    round: usize,
+    /// Replies that wait until a record is durable, in log order.
+    undurable: VecDeque<(Seq, ConnId, u32, Reply)>,
+    durable: Seq,
+    /// Connections that have to be closed, with their dialects' knowledge.
+    doomed: Vec<ConnId>,
+    /// Connections whose waiting input may go on.
+    resumed: Vec<ConnId>,
+}
+
+/// The head of an endless answer.
+#[derive(Clone, Debug)]
+pub struct StreamHead {
+    /// `Content-Type`.
+    pub content_type: &'static str,
+    /// Further header fields.
+    pub fields: Vec<(&'static str, String)>,
+}
+
+impl Hub {
+    /// An empty hub.
+    #[must_use]
+    pub fn new(config: Config, place: Place, seed: u64) -> Hub {
+        let mut rng = Rng::new(seed);
+        let hash_seed = rng.next_u64();
+        Hub {
+            vocabulary: Vocabulary::new(&config.vocabulary),
+            config,
+            place,
+            now: Now::default(),
+            channels: Vec::new(),
+            conns: Conns::default(),
+            deadlines: Deadlines::default(),
+            rng,
+            stats: Stats::default(),
+            applied: Seq(0),
+            stopping: false,
+            hash_seed,
+            date: (u64::MAX, String::new()),
+            batch: Vec::new(),
+            actions: VecDeque::new(),
+            flushes: VecDeque::new(),
+            round: 0,
+            undurable: VecDeque::new(),
+            durable: Seq(0),
+            doomed: Vec::new(),
+            resumed: Vec::new(),
+        }
+    }
+
+    /// Sets this turn's time.
+    pub fn set_now(&mut self, now: Now) {
+        self.now = now;
+        let second = now.wall.0 / 1_000;
+        if second != self.date.0 {
+            self.date = (second, now.wall.to_http_date());
+        }
+    }
+
+    /// `Date`, as of this turn.
+    #[must_use]
+    pub fn date(&self) -> &str {
+        &self.date.1
+    }
+
+    /// Whether this engine appended the record, so that what all engines see alike is counted once.
+    #[must_use]
+    pub fn is_own(&self, record: &Record) -> bool {
+        record.origin.shard == self.place.shard
+    }
+
+    /// A line for the server's own log.
+    pub fn note(&mut self, level: Level, text: impl Into<String>) {
+        self.actions.push_back(Action::Note(Note { level, text: text.into() }));
+    }
+
+    /// Asks the adapter for something.
+    pub fn act(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    /// Sends a record on its way into the log.
+    pub fn append(
+        &mut self,
+        actor: Actor,
+        request: Option<(ConnId, u32)>,
+        last: bool,
+        kept: bool,
+        body: Body,
+    ) {
+        self.append_traced(actor, request, last, kept, None, body);
+    }
+
+    /// Sends a record on its way into the log, with the trace context that came with its cause.
+    pub fn append_traced(
+        &mut self,
+        actor: Actor,
+        request: Option<(ConnId, u32)>,
+        last: bool,
+        kept: bool,
+        trace: Option<Arc<str>>,
+        body: Body,
+    ) {
+        self.batch.push(Record {
+            header: Header { version: VERSION, wall: self.now.wall, actor, trace, kept },
+            origin: Origin { shard: self.place.shard, request, last },
+            body,
+        });
+    }
+
+    /// Answers a request once the record being applied is durable.
+    pub fn reply_when_durable(&mut self, conn: ConnId, request: u32, reply: Reply) {
+        if self.durable >= self.applied {
+            self.reply(conn, request, reply);
+        } else {
+            self.undurable.push_back((self.applied, conn, request, reply));
+        }
+    }
+
+    /// All records up to `seq` are durable: the replies that waited for them leave.
+    pub fn set_durable(&mut self, seq: Seq) {
+        self.durable = self.durable.max(seq);
+        while self.undurable.front().is_some_and(|(at, ..)| *at <= self.durable) {
+            let Some((_, conn, request, reply)) = self.undurable.pop_front() else { return };
+            self.reply(conn, request, reply);
+        }
+    }
+
+    /// Answers a request; replies leave in the order of their requests.
+    pub fn reply(&mut self, id: ConnId, request: u32, reply: Reply) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Machine::Http(server) = &mut conn.machine else { return };
+        let requests = &mut self.stats.requests;
+        let date = &self.date.1;
+        conn.output.write(|out| {
+            server
+                .answer(request, reply, date, out, |status| requests[usize::from(status / 100).min(5)] += 1);
+        });
+        if server.is_ended() {
+            conn.ending = Ending::AfterFlush;
+        }
+        self.resumed.push(id);
+        self.flush(id);
+    }
+
+    /// How a request that waits was made.
+    #[must_use]
+    pub fn asked(&self, id: ConnId, request: u32) -> Option<Asked> {
+        match &self.conns.get(id)?.machine {
+            Machine::Http(server) => server.asked(request),
+            Machine::Stream(_) | Machine::Lingering => None,
+        }
+    }
+
+    /// Turns the connection of a request that waits into a stream: from here on it has a feed and keepalives, and
+    /// takes no more requests. Returns false if the connection is gone.
+    pub fn open_stream(&mut self, id: ConnId, head: &StreamHead, stream: Stream) -> bool {
+        let Some(conn) = self.conns.get_mut(id) else { return false };
+        if !matches!(conn.machine, Machine::Http(_)) || conn.ending != Ending::No {
+            return false;
+        }
+        conn.output.write(|out| {
+            write_stream_head(head.content_type, &head.fields, !stream.lending.bare, &self.date.1, out);
+        });
+        self.stats.requests[2] += 1;
+        let name = crate::ground::config::DIALECTS[usize::from(stream.dialect)];
+        let dialect = self.stats.dialect(name);
+        dialect.streams_open += 1;
+        dialect.streams_opened += 1;
+        conn.machine = Machine::Stream(stream);
+        self.flush(id);
+        true
+    }
+
+    /// Lets a stream read a feed.
+    pub fn follow(&mut self, id: ConnId, tail: Tail) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            self.channels[usize::from(tail.channel)].join(tail.feed, id.slot);
+            conn.output.follow(tail);
+        }
+        self.flush(id);
+    }
+
+    /// Ends a stream's feed here; what it holds so far is still sent.
+    pub fn unfollow(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if let Some(tail) = conn.output.end_tail(&self.channels) {
+            self.channels[usize::from(tail.channel)].leave(tail.feed, id.slot);
+        }
+    }
+
+    /// Ends a stream cleanly: what is queued, the last chunk, and the end of the connection, within `patience_ms`.
+    pub fn end_stream(&mut self, id: ConnId, patience_ms: u64) {
+        self.unfollow(id);
+        let deadline = self.now.mono.plus_ms(patience_ms);
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Machine::Stream(stream) = &mut conn.machine else { return };
+        if conn.ending == Ending::No {
+            if !stream.lending.bare {
+                conn.output.push_static(LAST_CHUNK);
+            }
+            stream.keepalive_at = Mono::NEVER;
+            conn.ending = Ending::AfterFlush;
+            conn.patience = deadline;
+        }
+        self.arm(id);
+        self.flush(id);
+    }
+
+    /// Puts a connection on the flush list, once, unless its socket is full.
+    pub fn flush(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id)
+            && !conn.listed
+            && !conn.blocked
+        {
+            conn.listed = true;
+            self.flushes.push_back(id);
+        }
+    }
+
+    /// Marks a connection for closing at the end of this input.
+    pub fn doom(&mut self, id: ConnId) {
+        self.doomed.push(id);
+    }
+
+    pub(crate) fn take_doomed(&mut self) -> Option<ConnId> {
+        self.doomed.pop()
+    }
+
+    pub(crate) fn take_resumed(&mut self) -> Option<ConnId> {
+        self.resumed.pop()
+    }
+
+    /// The next action, in the order of doing: the log first, sockets last.
+    pub(crate) fn next_action(&mut self) -> Option<Action> {
+        if !self.batch.is_empty() {
+            return Some(Action::Append(std::mem::take(&mut self.batch)));
+        }
+        self.actions.pop_front()
+    }
+
+    /// Tells the readers of feeds with new frames; those whose sockets are full go to `stalled`.
+    pub(crate) fn tell_readers(&mut self, stalled: &mut Vec<ConnId>) {
+        let Hub { channels, conns, flushes, round, .. } = self;
+        for channel in channels.iter_mut().filter(|c| c.is_dirty()) {
+            *round = round.wrapping_add(1);
+            channel.take_dirty(*round, |slot| {
+                let Some((id, conn)) = conns.at_mut(slot) else { return };
+                if conn.blocked {
+                    stalled.push(id);
+                } else if !conn.listed {
+                    conn.listed = true;
+                    flushes.push_back(id);
+                }
+            });
+        }
+    }
+
+    /// The next connection that has something to send.
+    pub(crate) fn next_flush(&mut self) -> Option<ConnId> {
+        while let Some(id) = self.flushes.pop_front() {
+            if let Some(conn) = self.conns.get_mut(id) {
+                conn.listed = false;
+                if !conn.blocked {
+                    return Some(id);
+                }
+            }
+        }
+        None
+    }
+
+    /// Arms the connection's earliest deadline. One that lies later than what is armed waits for that to come up.
+    pub fn arm(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            let at = conn.deadline();
+            if at < conn.armed {
+                conn.armed = at;
+                self.deadlines.arm(at, Due::Conn(id));
+            }
+        }
+    }
+
+    /// A connection, if it is still open.
+    pub fn conn(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.conns.get_mut(id)
+    }
+}

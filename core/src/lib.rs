@@ -1,0 +1,32 @@
+//! The pure machine of offhook: bytes and time in, bytes and actions out.
+//!
+//! What is absent here: sockets, files, threads, a clock, randomness. The same inputs give the same outputs on
+//! every machine. An adapter (the crates `offhook-mio` and `offhook-smol`, or a loop of your own, see
+//! `examples/plain_loop.rs`) moves the bytes; [`Engine`] is the doorway.
+//!
+//! Floors, from the ground up; imports go down, never up, never between `wire` and `event`:
+//!
+//! | floor | modules | what they know |
+//! |---|---|---|
+//! | 1 | [`ground`] | time, ids, seeded randomness, limits, deadlines, actions |
+//! | 2 | [`wire`] | bytes and messages; no event |
+//! | 2 | [`event`] | events, their vocabulary, filters, arenas and feeds; no protocol |
+//! | 3 | [`log`] | the one ordered run of records |
+//! | 3 | [`hub`] | connections, channels, and what a dialect may do with them |
+//! | 4 | [`dialect`], [`source`] | one folder each: events in a protocol's own words |
+//! | 5 | [`engine`] | the doorway |
+
+pub mod dialect;
+pub mod engine;
+pub mod event;
+pub mod ground;
+pub mod hub;
+pub mod log;
+pub mod source;
+pub mod wire;
+
+pub use engine::Engine;
+pub use ground::action::{Action, Completion};
+pub use ground::config::Config;
+pub use ground::id::{ConnId, Epoch, ListenerId, Seq, ShardId};
+pub use ground::time::{Mono, Now, Wall};

@@ -1,0 +1,3 @@
+//! Machines that bring events in.
+
+pub mod demo;

@@ -1,0 +1,184 @@
+//! Answers: status line, header fields and body as bytes (RFC 9110 section 15, RFC 9112 section 4).
+
+use std::fmt::Write as _;
+
+/// What this server calls itself in `Server`.
+pub const SERVER: &str = "offhook";
+
+/// A whole answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// `Content-Type`; `None` goes with an empty body.
+    pub content_type: Option<&'static str>,
+    /// Further header fields.
+    pub fields: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// The connection ends with this answer.
+    pub close: bool,
+    /// The answer to a HEAD for an endless body: its headers name the chunked coding instead of a length.
+    pub endless: bool,
+}
+
+/// How the request that is answered was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// By HTTP/1.1.
+    pub http11: bool,
+    /// By HEAD: the answer has the headers of a GET and no body.
+    pub head_only: bool,
+    /// The connection may go on.
+    pub keep_alive: bool,
+}
+
+/// The answer to what could not be read as a request.
+pub const UNREADABLE: Asked = Asked { http11: true, head_only: false, keep_alive: false };
+
+impl Reply {
+    /// An answer without a body.
+    #[must_use]
+    pub fn empty(status: u16) -> Reply {
+        Reply { status, ..Reply::default() }
+    }
+
+    /// An answer with a body.
+    #[must_use]
+    pub fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Reply {
+        Reply { status, content_type: Some(content_type), body: body.into(), ..Reply::default() }
+    }
+
+    /// Adds a header field.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Reply {
+        self.fields.push((name, value.into()));
+        self
+    }
+
+    /// Whether the connection goes on after this answer.
+    #[must_use]
+    pub fn keeps_alive(&self, asked: Asked) -> bool {
+        asked.keep_alive && !self.close
+    }
+
+    /// Appends the answer's bytes.
+    pub fn write(&self, asked: Asked, date: &str, out: &mut Vec<u8>) {
+        let mut head = start_line(self.status, date);
+        if let Some(content_type) = self.content_type {
+            head.push_str("Content-Type: ");
+            head.push_str(content_type);
+            head.push_str("\r\n");
+        }
+        for (name, value) in &self.fields {
+            push_field(&mut head, name, value);
+        }
+        // RFC 9110 section 8.6: no Content-Length in a 1xx or 204.
+        if self.endless && asked.http11 {
+            head.push_str("Transfer-Encoding: chunked\r\n");
+        } else if self.status >= 200 && self.status != 204 && !self.endless {
+            let _ = write!(head, "Content-Length: {}\r\n", self.body.len());
+        }
+        if !self.keeps_alive(asked) {
+            head.push_str("Connection: close\r\n");
+        } else if !asked.http11 {
+            head.push_str("Connection: keep-alive\r\n");
+        }
+        head.push_str("\r\n");
+        out.extend_from_slice(head.as_bytes());
+        if !asked.head_only && self.status != 204 {
+            out.extend_from_slice(&self.body);
+        }
+    }
+}
+
+/// Appends the head of an endless answer: chunked for HTTP/1.1, ended by the connection's end for HTTP/1.0.
+pub fn write_stream_head(
+    content_type: &'static str,
+    fields: &[(&'static str, String)],
+    http11: bool,
+    date: &str,
+    out: &mut Vec<u8>,
+) {
+    let mut head = start_line(200, date);
+    push_field(&mut head, "Content-Type", content_type);
+    for (name, value) in fields {
+        push_field(&mut head, name, value);
+    }
+    head.push_str(if http11 { "Transfer-Encoding: chunked\r\n\r\n" } else { "Connection: close\r\n\r\n" });
+    out.extend_from_slice(head.as_bytes());
+}
+
+fn start_line(status: u16, date: &str) -> String {
+    let mut head = String::with_capacity(256);
+    let _ = write!(head, "HTTP/1.1 {status} {}\r\nDate: {date}\r\nServer: {SERVER}\r\n", phrase(status));
+    head
+}
+
+/// Writes one field; whatever would end the line early is dropped, so that no value becomes a second field.
+fn push_field(head: &mut String, name: &str, value: &str) {
+    head.push_str(name);
+    head.push_str(": ");
+    head.extend(value.chars().filter(|c| !c.is_control()));
+    head.push_str("\r\n");
+}
+
+/// The reason phrase of RFC 9110 section 15.
+#[must_use]
+pub fn phrase(status: u16) -> &'static str {
+    match status {
+        100 => "Continue",
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        _ => "Unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers() {
+        let check = |reply: Reply, asked: Asked, expected: &str| {
+            let mut out = Vec::new();
+            reply.write(asked, "Tue, 03 Nov 2015 14:37:11 GMT", &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        };
+        let asked = Asked { http11: true, head_only: false, keep_alive: true };
+        check(
+            Reply::empty(204),
+            asked,
+            "HTTP/1.1 204 No Content\r\nDate: Tue, 03 Nov 2015 14:37:11 GMT\r\nServer: offhook\r\n\r\n",
+        );
+        check(
+            Reply::new(200, "text/plain", "hi").with("X", "a\r\nEvil: b"),
+            Asked { head_only: true, ..asked },
+            "HTTP/1.1 200 OK\r\nDate: Tue, 03 Nov 2015 14:37:11 GMT\r\nServer: offhook\r\n\
+             Content-Type: text/plain\r\nX: aEvil: b\r\nContent-Length: 2\r\n\r\n",
+        );
+        check(
+            Reply::new(200, "text/plain", "hi"),
+            Asked { http11: false, ..asked },
+            "HTTP/1.1 200 OK\r\nDate: Tue, 03 Nov 2015 14:37:11 GMT\r\nServer: offhook\r\n\
+             Content-Type: text/plain\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nhi",
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! `[limits]`: any row of the core's limits, by its name.
+
+use std::ops::RangeInclusive;
+
+use offhook_core::ground::limits::Limits;
+use toml::de::DeTable;
+
+use super::reader::{Keys, Reader};
+use super::units;
+
+/// Rows that DESIGN names and this version does not have.
+const LATER: &[&str] = &[
+    "connections_per_address",
+    "handshakes_per_second",
+    "failed_logins_per_address",
+    "isymphony_connections",
+    "isymphony_connections_per_address",
+    "sep_subscriptions",
+    "dedup_events",
+];
+
+/// Rows that `[log] retain` sets as well.
+const RETAINED: &[&str] = &["retained_ms", "retained_bytes"];
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const TIB: u64 = 1 << 40;
+const DAY_MS: u64 = 86_400_000;
+
+/// Reads the table. `retain` says which of [`RETAINED`] the `[log]` section has set.
+pub(super) fn read<'t>(
+    reader: &mut Reader<'t>,
+    table: &'t DeTable<'t>,
+    retain: &[&str],
+    limits: &mut Limits,
+) {
+    let names: Vec<&str> = Limits::ROWS.iter().map(|row| row.name).collect();
+    for item in reader.entries("[limits]", table, Keys { known: &names, later: LATER }) {
+        if RETAINED.contains(&item.key) && retain.contains(&item.key) {
+            reader.problem(&item, "[log] retain sets this too, allowed: one of the two");
+            continue;
+        }
+        let default = Limits::ROWS.iter().find(|row| row.name == item.key).map_or(0, |row| row.default);
+        let range = bounds(item.key);
+        let value = if item.key.ends_with("_ms") {
+            reader.duration(&item, range, true, &units::write_duration(default))
+        } else if item.key.contains("bytes") {
+            reader.size(&item, range, &units::write_size(default))
+        } else {
+            reader.integer(&item, range)
+        };
+        if let Some(value) = value {
+            assert!(limits.set(item.key, value), "a name from the rows is a row");
+        }
+    }
+}
+
+/// What a row may be. Below the lower end the server would do nothing useful; the upper ends keep sums within 64 bits,
+/// or are a protocol's.
+pub(super) fn bounds(name: &str) -> RangeInclusive<u64> {
+    match name {
+        "connections" => 1..=10_000_000,
+        "refusal_places" => 0..=65_536,
+        "send_buffer_bytes" => 4 * KIB..=1_024 * MIB,
+        "read_buffer_bytes" | "head_bytes" | "reply_bytes" => KIB..=1_024 * MIB,
+        "publish_bytes" => KIB..=1_024 * MIB,
+        "retained_bytes" | "xms_arena_bytes" => MIB..=TIB,
+        // Four hexadecimal digits on the length line (reference/xms.md 2.5).
+        "xms_event_bytes" => KIB..=65_535,
+        // Zero means "at once".
+        "linger_ms" | "xms_drain_ms" | "shutdown_ms" | "body_grace_ms" => 0..=DAY_MS,
+        "body_bytes_per_s" | "body_discard_bytes" => 0..=1_024 * MIB,
+        "retained_ms" => 1_000..=3_650 * DAY_MS,
+        _ if name.ends_with("_ms") => 1..=30 * DAY_MS,
+        _ => 1..=TIB,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_within_its_bounds() {
+        for row in Limits::ROWS {
+            assert!(bounds(row.name).contains(&row.default), "{}", row.name);
+        }
+    }
+}

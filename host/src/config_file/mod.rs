@@ -1,0 +1,109 @@
+//! The config file: TOML in, an engine's configuration out, or every problem with its line. No file is opened here, and
+//! no flag is known; [`crate::settings`] does both.
+//!
+//! A section is a function that walks its table ([`reader`]) and fills the core's own type. What the file does not say
+//! stays at the core's default, so no default is written down twice.
+
+mod limits;
+mod reader;
+mod sections;
+#[cfg(test)]
+mod tests;
+mod units;
+mod xms;
+
+use std::net::SocketAddr;
+
+use offhook_core::Config;
+use offhook_core::ground::config::Listener;
+use toml::de::DeTable;
+
+use self::reader::{Item, Keys, Reader};
+
+const KEYS: Keys<'_> = Keys {
+    known: &["data", "listener", "log", "native", "xms", "metrics", "limits", "vocabulary"],
+    later: &["auth", "isymphony", "wcs", "sep", "isr", "webhook", "outbox", "sip", "source", "tls", "users"],
+};
+
+/// What a file says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ConfigFile {
+    /// `data`.
+    pub(crate) data: Option<String>,
+    /// `[[listener]]`.
+    pub(crate) listeners: Vec<(SocketAddr, Listener)>,
+    /// All else; its list of listeners is empty.
+    pub(crate) config: Config,
+}
+
+/// Reads `text`; `file` is its name in problems, which come a line each: `offhook.toml:12: [xms] keepalive: …`.
+pub(crate) fn parse(file: &str, text: &str) -> Result<ConfigFile, String> {
+    let mut reader = Reader::new(file, text);
+    let document = match DeTable::parse(text) {
+        Ok(document) => document,
+        Err(error) => {
+            let at = error.span().map_or(0, |span| span.start);
+            reader.problem_at(at, format!("not valid TOML: {}", error.message().replace('\n', "; ")));
+            return Err(reader.finish().unwrap_or_default());
+        }
+    };
+    let mut read = ConfigFile::default();
+    top_level(&mut reader, document.get_ref(), &mut read);
+    match reader.finish() {
+        None => Ok(read),
+        Some(problems) => Err(problems),
+    }
+}
+
+fn top_level<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>, read: &mut ConfigFile) {
+    let items = reader.entries("", table, KEYS);
+    let find = |key: &str| items.iter().find(|item| item.key == key);
+    let section = |reader: &mut Reader<'t>, key: &str| {
+        let item = find(key)?;
+        reader.table(item, &format!("a table under [{key}]"))
+    };
+    read.data = find("data").and_then(|item| data(reader, item));
+    if let Some(item) = find("listener") {
+        read.listeners = sections::listeners(reader, item);
+    }
+    let mut retain = Vec::new();
+    if let Some(table) = section(reader, "log") {
+        sections::log(reader, table, &mut read.config.limits);
+        retain = retained(table);
+    }
+    if let Some(table) = section(reader, "native") {
+        read.config.native = sections::native(reader, table);
+    }
+    if let Some(table) = section(reader, "xms") {
+        read.config.xms = xms::read(reader, table);
+    }
+    if let Some(table) = section(reader, "metrics") {
+        read.config.metrics_allow = sections::metrics(reader, table);
+    }
+    if let Some(table) = section(reader, "limits") {
+        limits::read(reader, table, &retain, &mut read.config.limits);
+    }
+    if let Some(item) = find("vocabulary") {
+        read.config.vocabulary = sections::vocabulary(reader, item, &read.config.xms.extra_types);
+    }
+}
+
+fn data<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Option<String> {
+    let allowed = "a folder, or \"none\" to keep nothing";
+    let text = reader.text(item, allowed)?;
+    if text.is_empty() {
+        reader.wrong(item, allowed);
+    }
+    Some(text.to_owned())
+}
+
+/// The limits that `[log] retain` has set.
+fn retained(log: &DeTable<'_>) -> Vec<&'static str> {
+    let retain = log.get("retain").and_then(|retain| retain.get_ref().as_table());
+    let set = |key| retain.is_some_and(|retain| retain.contains_key(key));
+    [("age", "retained_ms"), ("bytes", "retained_bytes")]
+        .iter()
+        .filter(|(key, _)| set(*key))
+        .map(|(_, name)| *name)
+        .collect()
+}

@@ -1,0 +1,53 @@
+//! What the server binaries of offhook share: command line, config file, listening sockets, the log's order between
+//! shards, metrics, the server's own log lines, and signals.
+//!
+//! What is absent here: a loop. A [`Runtime`] gets a [`shard::Shard`] on a thread of its own and moves bytes between
+//! sockets and its engine; whatever concerns no socket goes through the shard's [`port::Port`]. Protocols are in
+//! `offhook-core` alone. Nothing is written to disk: records live in memory.
+//!
+//! ```text
+//!   cli + config_file ─► settings ─► server ─► listen, open_files, shard 0 … n ─► Runtime
+//!                           ▲                                      ▲   port ◄──► mailbox
+//!   signals ─► reload ──────┘                                      └── process: memory_log, report
+//! ```
+
+mod cli;
+mod clock;
+mod config_file;
+mod demo;
+mod listen;
+mod logging;
+mod mailbox;
+mod memory_log;
+mod metrics;
+mod open_files;
+mod port;
+mod process;
+mod reload;
+mod report;
+mod server;
+mod settings;
+mod shard;
+mod signals;
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
+
+pub use crate::clock::Clock;
+pub use crate::listen::Acceptor;
+pub use crate::port::Port;
+pub use crate::shard::Shard;
+
+/// Moves the bytes of one shard. It returns when the engine is drained after a stop; an error ends the server.
+pub type Runtime = fn(Shard) -> std::io::Result<()>;
+
+/// The whole server: reads command line, environment and config file, binds the listeners, starts log and signals,
+/// runs `runtime` once for each shard, says `listening on http://ADDR` on stderr for each listener when ready, waits
+/// for all shards, and gives the exit code. `name` is the binary's.
+pub fn main(name: &'static str, runtime: Runtime) -> ExitCode {
+    match server::run(name, runtime, std::env::args_os()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(name),
+    }
+}

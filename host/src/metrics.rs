@@ -1,0 +1,178 @@
+//! The counters in OpenMetrics text. No HTTP here: the engine asks for the document and sends it. Labels are bounded:
+//! a dialect, a reason, a status class, an appid; never an id.
+
+use std::fmt;
+
+use offhook_core::ground::stats::{DialectStats, Stats, XmsAppStats};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+/// The type of the document, for `Content-Type`, is the engine's affair: OpenMetrics text 1.0.0, ended by `# EOF`.
+pub(crate) fn document(stats: Stats, runtime: &'static str, shards: usize) -> String {
+    let mut registry = Registry::with_prefix("offhook");
+    let build = [("version", env!("CARGO_PKG_VERSION")), ("runtime", runtime)];
+    registry.register("build", "The running server", Info::new(build));
+    registry.register("shards", "Engines of this process", ConstGauge::new(shards as u64));
+    registry.register_collector(Box::new(Counted(stats)));
+    let mut text = String::new();
+    encode(&mut text, &registry).expect("writing to a string does not fail");
+    text
+}
+
+#[derive(Debug)]
+struct Counted(Stats);
+
+impl Collector for Counted {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut out = Families { encoder };
+        let s = &self.0;
+        out.gauge("connections_open", "Connections that are open", None, s.connections_open)?;
+        out.counter("connections_accepted", "Connections that were accepted", None, s.connections_accepted)?;
+        out.counter(
+            "connections_refused",
+            "Connections that were answered 503 or closed for want of room",
+            None,
+            s.connections_refused,
+        )?;
+        out.requests(&s.requests)?;
+        out.counter("received", "Bytes that peers sent", Some(&Unit::Bytes), s.bytes_received)?;
+        out.counter("sent", "Bytes that sockets took", Some(&Unit::Bytes), s.bytes_sent)?;
+        out.counter("events_accepted", "Events that were accepted", None, s.events_accepted)?;
+        out.gauge("events_retained", "Native events kept for resume", None, s.retained_events)?;
+        out.gauge("retained", "Rendered bytes of these events", Some(&Unit::Bytes), s.retained_bytes)?;
+        out.dialects(s)?;
+        out.xms_apps(s)
+    }
+}
+
+/// Writes metric families, one after the other.
+struct Families<'a> {
+    encoder: DescriptorEncoder<'a>,
+}
+
+impl Families<'_> {
+    fn gauge(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: u64) -> fmt::Result {
+        self.encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    fn counter(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: u64) -> fmt::Result {
+        count(&mut self.encoder.encode_descriptor(name, help, unit, MetricType::Counter)?, value)
+    }
+
+    fn requests(&mut self, by_class: &[u64; 6]) -> fmt::Result {
+        let help = "Requests that were answered, by status class";
+        let mut family = self.encoder.encode_descriptor("requests", help, None, MetricType::Counter)?;
+        for (class, value) in by_class.iter().enumerate().skip(1) {
+            let class = format!("{class}xx");
+            count(&mut family.encode_family(&[("class", class.as_str())])?, *value)?;
+        }
+        Ok(())
+    }
+
+    fn dialects(&mut self, stats: &Stats) -> fmt::Result {
+        type Value = fn(&DialectStats) -> u64;
+        let open: (&str, &str, Value) = ("streams_open", "Streams that are open", |d| d.streams_open);
+        let mut family = self.encoder.encode_descriptor(open.0, open.1, None, MetricType::Gauge)?;
+        for (dialect, counted) in &stats.dialects {
+            family.encode_family(&[("dialect", *dialect)])?.encode_gauge(&open.2(counted))?;
+        }
+        let counters: [(&str, &str, Value); 2] = [
+            ("streams_opened", "Streams that were opened", |d| d.streams_opened),
+            ("streams_cut", "Streams that were cut because the reader was too slow", |d| d.streams_cut),
+        ];
+        for (name, help, value) in counters {
+            let mut family = self.encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (dialect, counted) in &stats.dialects {
+                count(&mut family.encode_family(&[("dialect", *dialect)])?, value(counted))?;
+            }
+        }
+        let help = "Events that were not sent to somebody, by reason";
+        let mut family =
+            self.encoder.encode_descriptor("events_not_sent", help, None, MetricType::Counter)?;
+        for (dialect, counted) in &stats.dialects {
+            for (reason, value) in &counted.not_sent {
+                let labels = [("dialect", *dialect), ("reason", reason.name())];
+                count(&mut family.encode_family(&labels)?, *value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn xms_apps(&mut self, stats: &Stats) -> fmt::Result {
+        type Value = fn(&XmsAppStats) -> u64;
+        let help = "XMS eventhandlers that exist";
+        let mut family =
+            self.encoder.encode_descriptor("xms_eventhandlers", help, None, MetricType::Gauge)?;
+        for (app, counted) in &stats.xms_apps {
+            family.encode_family(&[("appid", app.as_str())])?.encode_gauge(&counted.handlers)?;
+        }
+        let counters: [(&str, &str, Value); 4] = [
+            ("xms_events_matched", "Events that matched an XMS eventhandler, per eventhandler", |a| {
+                a.matched
+            }),
+            ("xms_events_sent", "Of the matched, sent live", |a| a.sent),
+            ("xms_events_replayed", "Of the matched, sent when a stream opened", |a| a.replayed),
+            ("xms_events_dropped", "Of the matched, dropped beyond the replay bound", |a| a.dropped),
+        ];
+        for (name, help, value) in counters {
+            let mut family = self.encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (app, counted) in &stats.xms_apps {
+                count(&mut family.encode_family(&[("appid", app.as_str())])?, value(counted))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn count(metric: &mut MetricEncoder<'_>, value: u64) -> fmt::Result {
+    metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use offhook_core::ground::stats::NotSent;
+
+    use super::*;
+
+    #[test]
+    fn the_document_of_a_fresh_server_is_whole() {
+        let text = document(Stats::default(), "mio", 1);
+        assert!(text.ends_with("# EOF\n"), "{text}");
+        for line in [
+            r#"offhook_build_info{version="0.1.0",runtime="mio"} 1"#,
+            "# TYPE offhook_connections_open gauge",
+            "offhook_connections_open 0",
+            "offhook_events_accepted_total 0",
+            r#"offhook_requests_total{class="2xx"} 0"#,
+        ] {
+            let line = line.replace("0.1.0", env!("CARGO_PKG_VERSION"));
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+        assert_eq!(text.matches("# EOF").count(), 1);
+    }
+
+    #[test]
+    fn labels_name_dialect_reason_and_appid() {
+        let mut stats = Stats { bytes_sent: 7, requests: [0, 0, 5, 0, 2, 0], ..Stats::default() };
+        stats.dialect("xms").streams_open = 3;
+        stats.not_sent("xms", NotSent::NoWord, 4);
+        stats.xms_apps.insert("a\"b".to_owned(), XmsAppStats { dropped: 9, ..XmsAppStats::default() });
+        let text = document(stats, "smol", 2);
+        for line in [
+            "offhook_shards 2",
+            "# UNIT offhook_sent_bytes bytes",
+            "offhook_sent_bytes_total 7",
+            r#"offhook_requests_total{class="4xx"} 2"#,
+            r#"offhook_streams_open{dialect="xms"} 3"#,
+            r#"offhook_events_not_sent_total{dialect="xms",reason="no_word"} 4"#,
+            r#"offhook_xms_events_dropped_total{appid="a\"b"} 9"#,
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+    }
+}

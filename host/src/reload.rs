@@ -1,0 +1,57 @@
+//! SIGHUP: the config file is read again. A file with a problem changes nothing. Listeners stay as they are until a
+//! restart.
+
+use std::sync::Arc;
+
+use crate::cli::Cli;
+use crate::process::Process;
+use crate::server::fit_connections;
+use crate::settings::Settings;
+
+/// What a reload needs to know of the running server.
+#[derive(Debug)]
+pub(crate) struct Reloader {
+    pub(crate) cli: Cli,
+    /// As it was at the start.
+    pub(crate) running: Settings,
+    /// The most connections per shard that the open files allow.
+    pub(crate) connections_max: Option<u64>,
+    pub(crate) process: Arc<Process>,
+}
+
+impl Reloader {
+    /// Reads the file and tells every shard.
+    pub(crate) fn reload(&self) {
+        if self.cli.config.is_none() {
+            tracing::info!("asked to reload, but there is no config file: started without --config");
+            return;
+        }
+        match Settings::read(&self.cli) {
+            Err(problems) => {
+                for problem in problems.lines() {
+                    tracing::error!("{problem}");
+                }
+                tracing::warn!("the config was not reloaded; the server goes on with the one it has");
+            }
+            Ok(settings) => {
+                self.apply(settings);
+                tracing::info!("config reloaded");
+            }
+        }
+    }
+
+    fn apply(&self, mut settings: Settings) {
+        let dialects = |settings: &Settings| -> Vec<_> {
+            settings.config.listeners.iter().map(|listener| listener.dialects.clone()).collect()
+        };
+        if settings.addresses != self.running.addresses || dialects(&settings) != dialects(&self.running) {
+            tracing::warn!("the listeners have changed in the config file: that takes a restart");
+        }
+        if settings.data != self.running.data {
+            tracing::warn!("`data` has changed in the config file: that takes a restart");
+        }
+        settings.config.listeners.clone_from(&self.running.config.listeners);
+        fit_connections(&mut settings.config.limits, self.connections_max);
+        self.process.reloaded(&settings.config);
+    }
+}

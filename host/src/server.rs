@@ -1,0 +1,201 @@
+//! From the settings to running shards, and to the exit code. What a shard does with its sockets is the runtime's.
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use offhook_core::ground::config::Place;
+use offhook_core::ground::limits::Limits;
+use offhook_core::{Engine, Epoch, ListenerId, ShardId};
+
+use crate::cli::{Cli, LogFormat};
+use crate::clock::Clock;
+use crate::listen::{self, Acceptor};
+use crate::port::Port;
+use crate::process::Process;
+use crate::reload::Reloader;
+use crate::settings::Settings;
+use crate::shard::{Shard, seed};
+use crate::{Runtime, demo, logging, open_files, signals};
+
+/// Why the server does not run, or no longer.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The command line, or a question that it asked (`--help`).
+    CommandLine(clap::Error),
+    /// The config file; a line for each problem.
+    Config(String),
+    /// The world: a taken port, a failed thread.
+    World(String),
+}
+
+impl Failure {
+    /// Says it on stderr (help and version: stdout), and gives the exit code.
+    pub(crate) fn report(&self, name: &str) -> ExitCode {
+        // Whoever does not read what we print does not keep us from exiting.
+        match self {
+            Failure::CommandLine(error) => {
+                drop(error.print());
+                ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+            }
+            Failure::Config(problems) => {
+                drop(writeln!(io::stderr(), "{problems}"));
+                ExitCode::from(2)
+            }
+            Failure::World(text) => {
+                drop(writeln!(io::stderr(), "{name}: {text}"));
+                ExitCode::from(1)
+            }
+        }
+    }
+}
+
+/// The whole life of the server; `Ok` is a clean drain.
+pub(crate) fn run(
+    name: &'static str,
+    runtime: Runtime,
+    arguments: impl Iterator<Item = OsString>,
+) -> Result<(), Failure> {
+    let cli = Cli::read(name, arguments).map_err(Failure::CommandLine)?;
+    let mut settings = Settings::read(&cli).map_err(Failure::Config)?;
+    logging::start(cli.log_format, cli.log_level);
+    let connections_max = raise_open_files(&settings, cli.shards);
+    fit_connections(&mut settings.config.limits, connections_max);
+    say_what_is_kept(&settings);
+
+    let listeners = bind_all(&settings).map_err(Failure::World)?;
+    let runtime_name = name.strip_prefix("offhook-").unwrap_or(name);
+    let process = Arc::new(Process::new(usize::from(cli.shards), runtime_name));
+    let shards = make_shards(&settings, &listeners, &process, cli.shards)
+        .map_err(|error| Failure::World(format!("cannot start: {error}")))?;
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>();
+    let addresses =
+        addresses.map_err(|error| Failure::World(format!("cannot read a listener's address: {error}")))?;
+    // From here on the shards' own copies hold the listening sockets, so that they close when the shards drop them.
+    drop(listeners);
+
+    let log_format = cli.log_format;
+    let config = settings.config.clone();
+    let reloader = Reloader { cli, running: settings, connections_max, process: Arc::clone(&process) };
+    signals::start(Arc::clone(&process), move || reloader.reload())
+        .map_err(|error| Failure::World(format!("cannot take signals: {error}")))?;
+    for address in &addresses {
+        tracing::info!(target: logging::READY, "listening on http://{address}");
+    }
+    if config.demo {
+        print_demo(&demo::lines(&config, &addresses), log_format);
+    }
+    run_shards(shards, runtime, &process).map_err(Failure::World)
+}
+
+/// Raises the limit of open files; gives the connections that each shard can have under it.
+fn raise_open_files(settings: &Settings, shards: u16) -> Option<u64> {
+    let files = open_files::raise_limit().unwrap_or_else(|error| {
+        tracing::warn!("cannot raise the limit of open files: {error}");
+        open_files::limit()
+    })?;
+    let listeners = settings.addresses.len() as u64;
+    let places = settings.config.limits.refusal_places;
+    Some(open_files::connections_that_fit(files, listeners, u64::from(shards), places))
+}
+
+/// Lowers `connections` to what fits, with a warning.
+pub(crate) fn fit_connections(limits: &mut Limits, connections_max: Option<u64>) {
+    if let Some(most) = connections_max.filter(|most| *most < limits.connections) {
+        tracing::warn!(
+            "connections per shard are lowered from {} to {most}, which is what the limit of open files allows \
+             (raise it: ulimit -Hn, or LimitNOFILE= of systemd)",
+            limits.connections
+        );
+        limits.connections = most;
+    }
+}
+
+fn say_what_is_kept(settings: &Settings) {
+    let (is_warning, text) = settings.about_data();
+    if is_warning {
+        tracing::warn!("{text}");
+    } else {
+        tracing::info!("{text}");
+    }
+}
+
+fn bind_all(settings: &Settings) -> Result<Vec<TcpListener>, String> {
+    let send_buffer_bytes = settings.config.limits.send_buffer_bytes;
+    let bind = |address: &SocketAddr| {
+        listen::bind(*address, send_buffer_bytes).map_err(|error| listen::cannot_listen(*address, &error))
+    };
+    settings.addresses.iter().map(bind).collect()
+}
+
+fn make_shards(
+    settings: &Settings,
+    listeners: &[TcpListener],
+    process: &Arc<Process>,
+    shards: u16,
+) -> io::Result<Vec<Shard>> {
+    let clock = Clock::start();
+    // Nothing of an earlier start is kept, so the moment alone tells the starts apart.
+    let epoch = Epoch(clock.now().wall.0);
+    let make = |shard: u16| {
+        let acceptors =
+            listeners.iter().zip(0..).map(|(listener, id)| Acceptor::new(ListenerId(id), listener));
+        let place = Place { shard: ShardId(shard), shards, epoch };
+        Ok(Shard {
+            engine: Engine::new(settings.config.clone(), place, seed()?),
+            clock,
+            acceptors: acceptors.collect::<io::Result<_>>()?,
+            port: Port::new(usize::from(shard), Arc::clone(process)),
+            limits: settings.config.limits.clone(),
+        })
+    };
+    (0..shards).map(make).collect()
+}
+
+/// Runs shard 0 on this thread and each other on its own. When one fails, the others drain.
+fn run_shards(shards: Vec<Shard>, runtime: Runtime, process: &Arc<Process>) -> Result<(), String> {
+    let mut shards = shards.into_iter().enumerate();
+    let first = shards.next();
+    let mut threads: Vec<(usize, JoinHandle<Result<(), String>>)> = Vec::new();
+    let mut outcome = Ok(());
+    for (number, shard) in shards {
+        let process = Arc::clone(process);
+        let thread = thread::Builder::new().name(format!("shard-{number}"));
+        match thread.spawn(move || run_shard(number, shard, runtime, &process)) {
+            Ok(thread) => threads.push((number, thread)),
+            Err(error) => outcome = Err(format!("cannot start the thread of shard {number}: {error}")),
+        }
+    }
+    if outcome.is_err() {
+        process.stop();
+    }
+    if let Some((number, shard)) = first {
+        outcome = outcome.and(run_shard(number, shard, runtime, process));
+    }
+    for (number, thread) in threads {
+        let ended = thread.join().unwrap_or_else(|_| Err(format!("shard {number} panicked")));
+        outcome = outcome.and(ended);
+    }
+    outcome
+}
+
+fn run_shard(number: usize, shard: Shard, runtime: Runtime, process: &Process) -> Result<(), String> {
+    let ended = runtime(shard).map_err(|error| format!("shard {number} failed: {error}"));
+    if ended.is_err() {
+        process.stop();
+    }
+    ended
+}
+
+/// Plain lines, ready to paste; in a log of JSON they are lines of the log.
+fn print_demo(lines: &[String], format: LogFormat) {
+    for line in lines {
+        match format {
+            LogFormat::Text => drop(writeln!(io::stderr(), "{line}")),
+            LogFormat::Json => tracing::info!("{line}"),
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! One shard's loop over epoll. No protocol, no timers beside the engine's one deadline, no scan over connections.
+//!
+//! A turn: wait, read the clocks, feed what is ready, let deadlines pass, carry out all actions, wait again.
+//! Sockets are registered once, for both directions and edge-triggered. So each edge must be used up or remembered:
+//! `unread` holds the sockets whose reading stopped early (the engine wants no bytes, or the turn's budget ended),
+//! `unsent` those whose writing did; a socket that is full needs no list, for its edge is still to come.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use offhook_core::{Action, ConnId, Engine, Now};
+use offhook_host::{Acceptor, Clock, Port, Shard};
+
+use crate::sockets::Sockets;
+
+/// Events that one wait takes over from the kernel; the rest comes with the next one.
+const EVENTS: usize = 1024;
+/// Connections that one listener accepts in a turn, so that a burst of them does not hold up those that are open.
+const TURN_ACCEPTS: usize = 64;
+/// What one read takes. One buffer serves all connections of the shard.
+const READ_BYTES: usize = 64 * 1024;
+/// The longest wait: epoll counts in an `int` of milliseconds, and waking for nothing once an hour costs nothing.
+const WAIT_MS_MAX: u64 = 3_600_000;
+
+/// The token of mail; connections have their slot, listeners what lies between.
+const MAIL: Token = Token(usize::MAX);
+const LISTENERS: usize = usize::MAX / 2;
+
+/// Runs a shard until it is drained after a stop.
+pub(crate) fn run(shard: Shard) -> io::Result<()> {
+    EventLoop::new(shard)?.run()
+}
+
+struct EventLoop {
+    engine: Engine,
+    clock: Clock,
+    port: Port,
+    turn_reads: u64,
+    turn_write_bytes: usize,
+    poll: Poll,
+    listeners: Vec<Listener>,
+    sockets: Sockets,
+    buffer: Box<[u8]>,
+    /// To be read as soon as the engine wants it.
+    unread: Vec<ConnId>,
+    /// Taken off `unread`: to be read in the turn that comes.
+    readable: Vec<ConnId>,
+    /// To be written in the turn that comes.
+    unsent: Vec<ConnId>,
+}
+
+struct Listener {
+    acceptor: Acceptor,
+    /// Connections may be waiting.
+    ready: bool,
+}
+
+impl EventLoop {
+    fn new(shard: Shard) -> io::Result<EventLoop> {
+        let Shard { engine, clock, acceptors, mut port, limits } = shard;
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), MAIL)?;
+        port.on_mail(move || {
+            if let Err(error) = waker.wake() {
+                tracing::warn!(%error, "cannot wake the event loop");
+            }
+        });
+        let mut listeners = Vec::with_capacity(acceptors.len());
+        for (at, acceptor) in acceptors.into_iter().enumerate() {
+            let token = Token(LISTENERS + at);
+            poll.registry().register(&mut SourceFd(&acceptor.as_raw_fd()), token, Interest::READABLE)?;
+            listeners.push(Listener { acceptor, ready: true });
+        }
+        Ok(EventLoop {
+            engine,
+            clock,
+            port,
+            turn_reads: limits.turn_reads.max(1),
+            turn_write_bytes: usize::try_from(limits.turn_write_bytes).unwrap_or(usize::MAX),
+            poll,
+            listeners,
+            sockets: Sockets::default(),
+            buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            unread: Vec::new(),
+            readable: Vec::new(),
+            unsent: Vec::new(),
+        })
+    }
+
+    fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS);
+        loop {
+            let wait = self.wait();
+            match self.poll.poll(&mut events, wait) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+            let now = self.clock.now();
+            self.take_mail(now);
+            self.read_on(now);
+            for event in &events {
+                self.serve(now, event);
+            }
+            self.accept(now);
+            self.engine.handle_timeout(now);
+            self.carry_out(now);
+            self.find_readable();
+            if self.port.stopping() {
+                self.stop_listening()?;
+                if self.engine.is_drained() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// How long the kernel may keep us: not at all while work is known, else until the engine's deadline.
+    fn wait(&self) -> Option<Duration> {
+        let busy = !self.readable.is_empty()
+            || !self.unsent.is_empty()
+            || self.listeners.iter().any(|listener| listener.ready)
+            || self.port.has_mail();
+        if busy {
+            return Some(Duration::ZERO);
+        }
+        let deadline = self.engine.poll_timeout()?;
+        // Our clock cuts to whole milliseconds, so this difference is rounded up already.
+        Some(Duration::from_millis(deadline.since(self.clock.now().mono).min(WAIT_MS_MAX)))
+    }
+
+    fn take_mail(&mut self, now: Now) {
+        if self.port.has_mail() {
+            self.port.take_mail(now, &mut self.engine);
+        }
+    }
+
+    fn serve(&mut self, now: Now, event: &Event) {
+        match event.token() {
+            MAIL => {}
+            Token(at) if at >= LISTENERS => {
+                if let Some(listener) = self.listeners.get_mut(at - LISTENERS) {
+                    listener.ready = true;
+                }
+            }
+            Token(slot) => self.serve_socket(now, slot, event),
+        }
+    }
+
+    fn serve_socket(&mut self, now: Now, slot: usize, event: &Event) {
+        let Some((id, socket)) = self.sockets.at(slot) else { return };
+        if socket.full && (event.is_writable() || event.is_write_closed()) {
+            socket.full = false;
+            self.engine.writable(now, id);
+        }
+        if socket.ended {
+            if event.is_error() {
+                self.engine.receive_error(now, id);
+            }
+        } else if event.is_readable() || event.is_read_closed() || event.is_error() {
+            socket.closing |= event.is_read_closed() || event.is_error();
+            self.read(now, id);
+        }
+    }
+
+    /// Reads until the socket is empty, the engine has enough or the budget ends; in the latter two cases the edge
+    /// is remembered.
+    fn read(&mut self, now: Now, id: ConnId) {
+        let Some(socket) = self.sockets.get(id) else { return };
+        for _ in 0..self.turn_reads {
+            if !self.engine.wants_read(id) {
+                break;
+            }
+            match socket.stream.read(&mut self.buffer) {
+                Ok(0) => {
+                    socket.ended = true;
+                    return self.engine.receive_eof(now, id);
+                }
+                Ok(n) => {
+                    // Whoever sent these bytes may have seen what another shard acknowledged before.
+                    if self.port.has_mail() {
+                        self.port.take_mail(now, &mut self.engine);
+                    }
+                    self.engine.receive(now, id, &self.buffer[..n]);
+                    if n < self.buffer.len() && !socket.closing {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return self.engine.receive_error(now, id),
+            }
+        }
+        if !socket.unread {
+            socket.unread = true;
+            self.unread.push(id);
+        }
+    }
+
+    /// Goes on where reading stopped early.
+    fn read_on(&mut self, now: Now) {
+        for at in 0..self.readable.len() {
+            self.read(now, self.readable[at]);
+        }
+        self.readable.clear();
+    }
+
+    /// After the actions: who of those that stopped may be read again? Their number is that of the sockets under
+    /// backpressure, not that of the connections.
+    fn find_readable(&mut self) {
+        let EventLoop { engine, sockets, unread, readable, .. } = self;
+        unread.retain(|id| {
+            let Some(socket) = sockets.get(*id) else { return false };
+            let wanted = engine.wants_read(*id);
+            if wanted {
+                socket.unread = false;
+                readable.push(*id);
+            }
+            !wanted
+        });
+    }
+
+    fn accept(&mut self, now: Now) {
+        for listener in &mut self.listeners {
+            for _ in 0..TURN_ACCEPTS {
+                if !listener.ready {
+                    break;
+                }
+                let (stream, peer) = match listener.acceptor.accept() {
+                    Ok(Some(accepted)) => accepted,
+                    Ok(None) => {
+                        listener.ready = false;
+                        break;
+                    }
+                    Err(error) => {
+                        // Most likely memory is short; the next connection's edge is the next attempt.
+                        tracing::warn!(%error, "cannot accept a connection");
+                        listener.ready = false;
+                        break;
+                    }
+                };
+                let Some(id) = self.engine.accept(now, listener.acceptor.id, peer) else { continue };
+                let mut stream = TcpStream::from_std(stream);
+                let both = Interest::READABLE | Interest::WRITABLE;
+                match self.poll.registry().register(&mut stream, Token(id.slot as usize), both) {
+                    Ok(()) => self.sockets.insert(id, stream),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot watch a connection");
+                        self.engine.receive_error(now, id);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Drops the listening sockets. Epoll would keep them, since other shards hold duplicates.
+    fn stop_listening(&mut self) -> io::Result<()> {
+        for listener in self.listeners.drain(..) {
+            self.poll.registry().deregister(&mut SourceFd(&listener.acceptor.as_raw_fd()))?;
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, now: Now) {
+        let left_over = self.unsent.len();
+        for at in 0..left_over {
+            let id = self.unsent[at];
+            if let Some(socket) = self.sockets.get(id) {
+                socket.unsent = false;
+                self.flush(now, id);
+            }
+        }
+        self.unsent.drain(..left_over);
+        while let Some(action) = self.engine.poll_action() {
+            match action {
+                Action::Flush(id) => self.flush(now, id),
+                Action::Finish(id) => self.finish(id),
+                Action::Close(id) => self.sockets.close(id),
+                Action::Append(_) | Action::Report(_) | Action::Note(_) => {
+                    self.port.carry_out(now, &mut self.engine, action);
+                }
+            }
+        }
+    }
+
+    /// Writes what the engine lends, mostly all of it in one call.
+    fn flush(&mut self, now: Now, id: ConnId) {
+        let Some(socket) = self.sockets.get(id) else { return };
+        if socket.unsent {
+            return;
+        }
+        let mut budget = self.turn_write_bytes;
+        loop {
+            let Some(outbound) = self.engine.outbound(id) else { return };
+            let lent = outbound.len();
+            let written = match outbound.slices() {
+                [] => return,
+                [slice] => socket.stream.write(slice),
+                slices => socket.stream.write_vectored(slices),
+            };
+            drop(outbound);
+            let n = match written {
+                Ok(n) => n,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => return self.engine.receive_error(now, id),
+            };
+            let more = self.engine.advance(now, id, n);
+            if n < lent {
+                socket.full = true;
+                return;
+            }
+            if !more {
+                return;
+            }
+            budget = budget.saturating_sub(n);
+            if budget == 0 {
+                socket.unsent = true;
+                self.unsent.push(id);
+                return;
+            }
+        }
+    }
+
+    fn finish(&mut self, id: ConnId) {
+        if let Some(socket) = self.sockets.get(id) {
+            // It fails only when the peer is gone already, and then reading says so.
+            let _ = socket.stream.shutdown(Shutdown::Write);
+        }
+    }
+}

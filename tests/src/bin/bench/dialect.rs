@@ -1,0 +1,163 @@
+//! What is said on the wire: the requests that open a stream and publish an event.
+
+use std::net::SocketAddr;
+
+use clap::ValueEnum;
+
+use crate::Result;
+use crate::http::Client;
+use crate::stamp::{STAMP_BYTES, write_stamp};
+
+/// Size of the payload before the dialect escapes it.
+const PAYLOAD_BYTES: usize = 300;
+
+/// The word for a server's streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Dialect {
+    /// The floor's own: one event a line
+    Floor,
+    /// XMS event streams
+    Xms,
+    /// Server-Sent Events
+    Sse,
+}
+
+impl Dialect {
+    /// The request that opens a stream. For XMS it creates the eventhandler that all streams share.
+    pub(crate) fn subscription(self, address: SocketAddr) -> Result<Vec<u8>> {
+        match self {
+            Self::Floor => Ok(get(address, "/", "*/*")),
+            Self::Sse => Ok(get(address, "/v1/events?type=call.dtmf", "text/event-stream")),
+            Self::Xms => {
+                let request = create_handler(address, "<eventsubscribe/>");
+                let replies = Client::connect(address)?.exchange(&request, 1)?;
+                let href = handler_href(replies.first().map(|reply| (reply.status, &reply.body[..])))?;
+                Ok(open_handler(address, &href))
+            }
+        }
+    }
+
+    /// How an event about `subject` is published.
+    pub(crate) fn publication(self, address: SocketAddr, subject: &str) -> Template {
+        let payload = payload();
+        let bytes = match self {
+            Self::Floor => payload + "\n",
+            Self::Xms | Self::Sse => {
+                let payload = payload.replace('\\', "\\\\").replace('"', "\\\"");
+                let body = format!(
+                    r#"{{"type":"call.dtmf","subject":"{subject}","data":{{"payload":"{payload}"}}}}"#
+                );
+                post(address, "/v1/events", "application/json", &body)
+            }
+        };
+        let stamp_at = bytes.find('^').expect("the payload begins with a stamp");
+        Template { bytes: bytes.into_bytes(), stamp_at }
+    }
+
+    /// What the publisher says first.
+    pub(crate) fn greeting(self) -> &'static [u8] {
+        match self {
+            Self::Floor => b"PUB\n",
+            Self::Xms | Self::Sse => b"",
+        }
+    }
+
+    /// Whether each publication is answered.
+    pub(crate) fn answers(self) -> bool {
+        self != Self::Floor
+    }
+}
+
+/// A publication whose stamp alone differs from event to event.
+#[derive(Debug)]
+pub(crate) struct Template {
+    bytes: Vec<u8>,
+    stamp_at: usize,
+}
+
+impl Template {
+    /// Appends the publication of one event.
+    pub(crate) fn append(&self, due_ns: u64, sequence: u32, out: &mut Vec<u8>) {
+        let stamp_at = out.len() + self.stamp_at;
+        out.extend_from_slice(&self.bytes);
+        out[stamp_at..stamp_at + STAMP_BYTES].copy_from_slice(&write_stamp(due_ns, sequence));
+    }
+}
+
+/// A small JSON object with a stamp, as a PBX might send it.
+fn payload() -> String {
+    let stamp = String::from_utf8_lossy(&write_stamp(0, 0)).into_owned();
+    let mut payload = format!(
+        r#"{{"stamp":"{stamp}","digit":"5","duration_ms":120,"leg":"a","channel":"SIP/trunk-00000042","caller":{{"name":"Grace Example","number":"+15550100"}},"callee":{{"number":"+15550199"}},"note":""#
+    );
+    while payload.len() < PAYLOAD_BYTES - 2 {
+        payload.push('.');
+    }
+    payload + "\"}"
+}
+
+/// The request that creates an XMS eventhandler with these subscriptions.
+pub(crate) fn create_handler(address: SocketAddr, subscriptions: &str) -> Vec<u8> {
+    let body =
+        format!(r#"<web_service version="1.0"><eventhandler>{subscriptions}</eventhandler></web_service>"#);
+    post(address, "/default/eventhandlers?appid=app", "application/xml", &body).into_bytes()
+}
+
+/// The path of the eventhandler that a reply created.
+pub(crate) fn handler_href(reply: Option<(u16, &[u8])>) -> Result<String> {
+    let (status, body) = reply.ok_or("no reply to the creation of an eventhandler")?;
+    let body = String::from_utf8_lossy(body);
+    let href = body.split_once("href=\"").and_then(|(_, rest)| Some(rest.split_once('"')?.0));
+    match (status, href) {
+        (201, Some(href)) => Ok(href.to_owned()),
+        _ => Err(format!("an eventhandler was not created: {status}, {body}").into()),
+    }
+}
+
+/// The request that opens an XMS event stream.
+pub(crate) fn open_handler(address: SocketAddr, href: &str) -> Vec<u8> {
+    get(address, &format!("{href}?appid=app"), "*/*")
+}
+
+fn get(address: SocketAddr, path: &str, accept: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: {accept}\r\n\r\n").into_bytes()
+}
+
+fn post(address: SocketAddr, path: &str, kind: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_payload_has_the_promised_size_and_one_stamp() {
+        assert_eq!(payload().len(), PAYLOAD_BYTES);
+        assert_eq!(payload().matches('^').count(), 1);
+    }
+
+    #[test]
+    fn the_stamp_is_put_in_place() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 8080));
+        let template = Dialect::Sse.publication(address, "call/1");
+        let mut out = b"before".to_vec();
+        template.append(1, 2, &mut out);
+        let text = String::from_utf8(out).expect("ASCII");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a blank line");
+        assert!(body.contains(r#"{\"stamp\":\"^0000000000000001:00000002|\""#));
+        assert!(head.ends_with(&format!("Content-Length: {}", body.len())));
+    }
+
+    #[test]
+    fn the_href_is_found() {
+        let body = b"<eventhandler_response identifier=\"x\" href=\"/default/eventhandlers/x\"\r\n>";
+        assert_eq!(handler_href(Some((201, body))).expect("created"), "/default/eventhandlers/x");
+        assert!(handler_href(Some((400, body))).is_err());
+        assert!(handler_href(Some((201, b""))).is_err());
+        assert!(handler_href(None).is_err());
+    }
+}
