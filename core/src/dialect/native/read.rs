@@ -297,7 +297,9 @@ fn read_base64(text: &str) -> Result<Data, String> {
     match fact(text)? {
         Fact::Text(text) if BASE64.decode(text.as_bytes()).is_ok() => Ok(Data::Base64(text)),
         Fact::Null => Ok(Data::None),
-        _ => Err("`data_base64` is not base64 (RFC 4648 section 4)".to_owned()),
+        Fact::Bool(_) | Fact::Number(_) | Fact::Text(_) | Fact::Nested(_) => {
+            Err("`data_base64` is not base64 (RFC 4648 section 4)".to_owned())
+        }
     }
 }
 
