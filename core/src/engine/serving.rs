@@ -54,7 +54,7 @@ impl Engine {
         }
     }
 
-    fn serve_input<'i>(&mut self, id: ConnId, input: &mut &'i [u8]) {
+    fn serve_input(&mut self, id: ConnId, input: &mut &[u8]) {
         loop {
             let before = *input;
             let now = self.hub.now.mono;

@@ -21,7 +21,7 @@ use crate::event::{Data, Event};
 use crate::ground::action::Level;
 use crate::ground::config::Config;
 use crate::ground::id::{ConnId, Seq};
-use crate::ground::stats::{NotSent, Stats, XmsAppStats};
+use crate::ground::stats::{NotSent, Stats};
 use crate::hub::Hub;
 use crate::hub::conn::{Conn, Stream};
 use crate::log::record::Record;
@@ -200,7 +200,7 @@ impl Dialect for Xms {
     fn stats(&self, hub: &Hub, stats: &mut Stats) {
         self.state.stats(hub, self.channel, &mut stats.xms_apps);
         for app in &hub.config.xms.apps {
-            stats.xms_apps.entry(app.name.clone()).or_insert_with(XmsAppStats::default);
+            stats.xms_apps.entry(app.name.clone()).or_default();
         }
     }
 }

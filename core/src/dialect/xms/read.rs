@@ -181,8 +181,11 @@ mod tests {
         let add = |s: &Subscription| Edit::Add(s.clone());
         let remove = |s: &Subscription| Edit::Remove(s.clone());
         assert_eq!(apply(vec![any.clone()], &[add(&end_play), add(&any)]), [any.clone(), end_play.clone()]);
-        assert_eq!(apply(vec![any.clone(), end_play.clone()], &[remove(&any)]), [end_play.clone()]);
-        assert_eq!(apply(vec![any.clone()], &[remove(&end_play)]), [any.clone()]);
+        assert_eq!(
+            apply(vec![any.clone(), end_play.clone()], &[remove(&any)]),
+            std::slice::from_ref(&end_play)
+        );
+        assert_eq!(apply(vec![any.clone()], &[remove(&end_play)]), std::slice::from_ref(&any));
         assert_eq!(apply(vec![], &[add(&any), remove(&any)]), []);
     }
 }

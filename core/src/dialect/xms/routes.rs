@@ -106,12 +106,12 @@ impl Xms {
         if let Some(reply) = refusal {
             return Verdict::Refuse(reply);
         }
-        match request.place {
-            Place::Instance(id) if self.find(&request.app, id).is_none() => {
-                Verdict::Refuse(no_such_handler())
-            }
-            _ => take,
+        if let Place::Instance(id) = request.place
+            && self.find(&request.app, id).is_none()
+        {
+            return Verdict::Refuse(no_such_handler());
         }
+        take
     }
 
     fn refuse_creation(&self, hub: &Hub, app: &str) -> Option<Reply> {

@@ -93,7 +93,16 @@ impl Body {
                         _ => State::Data(left),
                     };
                 }
-                _ => {
+                State::Size(..)
+                | State::Extension(_)
+                | State::SizeEnd(_)
+                | State::DataCr
+                | State::DataLf
+                | State::TrailerStart
+                | State::Trailer
+                | State::TrailerLf
+                | State::LastLf
+                | State::Done => {
                     self.framing_byte(input[at])?;
                     at += 1;
                 }

@@ -58,7 +58,7 @@ pub fn text(bytes: &[u8]) -> Result<Cow<'_, str>, XmlError> {
         let units: Vec<u16> = rest.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
         String::from_utf16(&units)
             .ok()
-            .filter(|_| rest.len() % 2 == 0)
+            .filter(|_| rest.len().is_multiple_of(2))
             .map(Cow::Owned)
             .ok_or_else(|| XmlError { at: 0, reason: "the document is not UTF-16".to_owned() })
     };
