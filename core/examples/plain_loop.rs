@@ -14,8 +14,7 @@ use offhook_core::ground::config::{Listener, Place};
 use offhook_core::{Action, Completion, Config, ConnId, Engine, ListenerId, Mono, Now, Seq, Wall};
 
 fn main() -> std::io::Result<()> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
-    let listener = TcpListener::bind(address)?;
+    let listener = TcpListener::bind(std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:8080"))?;
     listener.set_nonblocking(true)?;
     println!("listening on http://{}", listener.local_addr()?);
 
@@ -35,8 +34,7 @@ fn main() -> std::io::Result<()> {
         let mut idle = true;
         // In: connections, bytes, and sockets that may take bytes again.
         while let Ok((socket, peer)) = listener.accept() {
-            socket.set_nonblocking(true)?;
-            let _ = socket.set_nodelay(true);
+            socket.set_nonblocking(true).and(socket.set_nodelay(true))?;
             if let Some(id) = engine.accept(now, ListenerId(0), peer) {
                 sockets.insert(id, (socket, true));
             }
@@ -71,17 +69,13 @@ fn main() -> std::io::Result<()> {
                         full.push(id);
                     }
                 }
-                Action::Finish(id) => {
-                    drop(sockets.get(&id).map(|(socket, _)| socket.shutdown(Shutdown::Write)))
-                }
+                Action::Finish(id) => drop(sockets.get(&id).map(|entry| entry.0.shutdown(Shutdown::Write))),
                 Action::Close(id) => drop(sockets.remove(&id)),
-                Action::Report(number) => engine.complete(now, Completion::Report(number, Vec::new())),
+                Action::Report(number) => engine.complete(now, Completion::Report(number, b"# EOF\n".into())),
                 Action::Note(note) => eprintln!("{:?}: {}", note.level, note.text),
             }
         }
-        if idle {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        std::thread::sleep(Duration::from_millis(u64::from(idle)));
     }
 }
 

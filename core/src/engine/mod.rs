@@ -312,6 +312,7 @@ impl Engine {
     pub fn wants_read(&self, id: ConnId) -> bool {
         let limits = &self.hub.config.limits;
         self.hub.conns.get(id).is_some_and(|conn| match &conn.machine {
+            _ if conn.ending == Ending::Half => false,
             Machine::Http(server) => {
                 (server.input.len() as u64) < limits.read_buffer_bytes
                     && (server.waiting() as u64) < limits.pipelined_requests

@@ -4,8 +4,6 @@
 use std::io::IoSlice;
 use std::ops::Range;
 
-use arrayvec::ArrayVec;
-
 use super::arena::{Arena, Position};
 use super::channel::{Channel, FeedId};
 
@@ -70,7 +68,8 @@ pub struct Lending {
 /// Slices for one `writev`; they end on a frame boundary.
 #[derive(Debug)]
 pub struct Outbound<'a> {
-    slices: ArrayVec<IoSlice<'a>, SLICES_MAX>,
+    slices: [IoSlice<'a>; SLICES_MAX],
+    count: usize,
     len: usize,
 }
 
@@ -78,7 +77,7 @@ impl<'a> Outbound<'a> {
     /// The slices, in order; none is empty.
     #[must_use]
     pub fn slices(&self) -> &[IoSlice<'a>] {
-        &self.slices
+        &self.slices[..self.count]
     }
 
     /// All their bytes.
@@ -96,12 +95,13 @@ impl<'a> Outbound<'a> {
     fn add(&mut self, bytes: &'a [u8]) {
         if !bytes.is_empty() {
             self.len += bytes.len();
-            self.slices.push(IoSlice::new(bytes));
+            self.slices[self.count] = IoSlice::new(bytes);
+            self.count += 1;
         }
     }
 
     fn has_room(&self) -> bool {
-        self.slices.len() + 2 <= SLICES_MAX
+        self.count + 2 <= SLICES_MAX
     }
 }
 
@@ -324,7 +324,7 @@ impl Output {
     /// Lends what waits, as far as [`SLICES_MAX`] slices hold it.
     #[must_use]
     pub fn lend<'a>(&'a self, channels: &'a [Channel], channel: u8, lending: Lending) -> Outbound<'a> {
-        let mut out = Outbound { slices: ArrayVec::new(), len: 0 };
+        let mut out = Outbound { slices: [IoSlice::new(&[]); SLICES_MAX], count: 0, len: 0 };
         let arena = channels.get(usize::from(channel)).map(Channel::arena);
         let mut skip = self.sent;
         for part in &self.parts {
