@@ -85,7 +85,6 @@ fn flush(engine: &mut Engine, now: Now, id: ConnId, socket: &mut TcpStream) -> b
         let Some(outbound) = engine.outbound(id) else { return false };
         let lent = outbound.len();
         let written = socket.write_vectored(outbound.slices());
-        drop(outbound);
         if written.as_ref().is_err_and(|error| error.kind() != ErrorKind::WouldBlock) {
             engine.receive_error(now, id);
             return false;

@@ -306,7 +306,6 @@ impl EventLoop {
                 [slice] => socket.stream.write(slice),
                 slices => socket.stream.write_vectored(slices),
             };
-            drop(outbound);
             let n = match written {
                 Ok(n) => n,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => 0,

@@ -223,7 +223,6 @@ impl Adapter {
                 [slice] => stream.write(slice),
                 slices => stream.write_vectored(slices),
             };
-            drop(outbound);
             let n = match written {
                 Ok(n) => n,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => 0,

@@ -50,7 +50,6 @@ impl Bench {
                             }
                             black_box(slice.as_ptr());
                         }
-                        drop(outbound);
                         self.delivered += 1;
                         if !self.engine.advance(self.now, id, n) {
                             break;
