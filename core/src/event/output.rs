@@ -7,6 +7,9 @@ use std::ops::Range;
 use super::arena::{Arena, Position};
 use super::channel::{Channel, FeedId};
 
+/// Sent bytes that are kept before those that wait, until moving the latter to the front pays.
+const COMPACT_BYTES: u64 = 64 * 1024;
+
 /// Slices that are lent at a time.
 pub const SLICES_MAX: usize = 16;
 
@@ -116,6 +119,11 @@ impl Output {
                 Vec::new()
             }
         };
+        if self.parts.is_empty() && self.sent > COMPACT_BYTES {
+            // A peer that always leaves something unread must not make the buffer grow by what it has read.
+            bytes.drain(..self.sent as usize);
+            self.sent = 0;
+        }
         let result = write(&mut bytes);
         if !bytes.is_empty() {
             self.parts.push(Part::Bytes(bytes));

@@ -230,9 +230,9 @@ impl Hub {
         true
     }
 
-    /// Lets a stream read a feed.
+    /// Lets a stream read a feed, unless it is ending.
     pub fn follow(&mut self, id: ConnId, tail: Tail) {
-        if let Some(conn) = self.conns.get_mut(id) {
+        if let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.ending == Ending::No) {
             self.channels[usize::from(tail.channel)].join(tail.feed, id.slot);
             conn.output.follow(tail);
         }

@@ -5,7 +5,7 @@ use offhook_core::ground::limits::Limits;
 use super::reader::Keys;
 use super::{ConfigFile, KEYS, parse, sections, xms};
 
-const EXAMPLE: &str = include_str!("../../offhook.example.toml");
+const EXAMPLE: &str = include_str!("../../../offhook.example.toml");
 
 #[track_caller]
 fn accepted(text: &str) -> ConfigFile {

@@ -188,6 +188,7 @@ impl Dialect for Xms {
     fn reloaded(&mut self, hub: &mut Hub) {
         let (bounds, runs_max) = bounds(&hub.config);
         hub.channels[usize::from(self.channel)].set_bounds(bounds, runs_max);
+        self.rearm_expiry(hub);
     }
 
     fn stop(&mut self, hub: &mut Hub) {

@@ -109,6 +109,8 @@ pub struct Handler {
     pub(super) streams: Vec<u32>,
     /// Since when no stream is open.
     pub(super) idle_since: Wall,
+    /// A deadline will look whether it has been idle for too long.
+    pub(super) expiry_armed: bool,
     /// It was deleted; streams that are still open are ending.
     pub(super) gone: bool,
     pub(super) sent: u64,
@@ -299,6 +301,11 @@ impl State {
         self.by_id.get(&id).copied()
     }
 
+    /// The places of all eventhandlers.
+    pub(super) fn places(&self) -> Vec<u32> {
+        self.handlers.iter().map(|(place, _)| place).collect()
+    }
+
     /// The place of an eventhandler that is there, or whose streams are still ending.
     pub(super) fn place_of_any(&self, id: Uuid) -> Option<u32> {
         self.place(id).or_else(|| self.gone.get(&id).copied())
@@ -332,6 +339,7 @@ impl State {
             open: 0,
             streams: Vec::new(),
             idle_since: wall,
+            expiry_armed: false,
             gone: false,
             sent: 0,
             replayed: 0,

@@ -236,27 +236,40 @@ impl Xms {
         }
     }
 
-    fn arm_expiry(&self, hub: &mut Hub, place: u32, in_ms: u64) {
-        if hub.config.xms.idle_ms > 0 {
+    /// Looks after an idle eventhandler in `in_ms`; one deadline at a time is enough, it arms itself anew.
+    fn arm_expiry(&mut self, hub: &mut Hub, place: u32, in_ms: u64) {
+        if let Some(handler) = self.state.at(place).filter(|h| !h.expiry_armed && hub.config.xms.idle_ms > 0)
+        {
+            handler.expiry_armed = true;
             hub.deadlines.arm(hub.now.mono.plus_ms(in_ms), Due::Dialect(self.channel, place));
+        }
+    }
+
+    /// The time that an eventhandler may be idle has changed.
+    pub(super) fn rearm_expiry(&mut self, hub: &mut Hub) {
+        for place in self.state.places() {
+            if let Some(handler) = self.state.at(place).filter(|h| h.open == 0) {
+                handler.expiry_armed = false;
+                self.arm_expiry(hub, place, 0);
+            }
         }
     }
 
     /// An eventhandler may have been without a stream for too long. One engine says so, in the log.
     pub(super) fn handler_due(&mut self, hub: &mut Hub, place: u32) {
         let idle_ms = hub.config.xms.idle_ms;
-        let Some(handler) = self.state.at(place).filter(|h| h.open == 0 && !h.gone) else { return };
-        if idle_ms == 0
-            || handler.id.as_u128() % u128::from(hub.place.shards) != u128::from(hub.place.shard.0)
-        {
+        let Some(handler) = self.state.at(place) else { return };
+        handler.expiry_armed = false;
+        if handler.open > 0 || handler.gone || idle_ms == 0 {
             return;
         }
         let idle = hub.now.wall.since(handler.idle_since);
-        if idle >= idle_ms {
+        if idle < idle_ms {
+            return self.arm_expiry(hub, place, idle_ms - idle);
+        }
+        if handler.id.as_u128() % u128::from(hub.place.shards) == u128::from(hub.place.shard.0) {
             let change = Change::Expired { id: handler.id };
             hub.append(Actor::Server("expiry"), None, true, true, Body::Change(NAME, change.encode()));
-        } else {
-            self.arm_expiry(hub, place, idle_ms - idle);
         }
     }
 
