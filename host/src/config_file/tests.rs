@@ -181,11 +181,11 @@ fn wrong_values_are_named_with_line_key_and_what_is_allowed() {
         ),
         (
             "[[listener]]\naddress = \"[::1]:80\"\ndialects = [\"xmss\"]",
-            "t.toml:3: [[listener]] dialects: found \"xmss\", allowed: a list of at least one of native, xms",
+            "t.toml:3: [[listener]] dialects: found \"xmss\", allowed: a list of at least one of xms, native",
         ),
         (
             "[[listener]]\naddress = \"[::1]:80\"\ndialects = []",
-            "t.toml:3: [[listener]] dialects: found [], allowed: a list of at least one of native, xms",
+            "t.toml:3: [[listener]] dialects: found [], allowed: a list of at least one of xms, native",
         ),
         (
             "[listener]\naddress = \"[::1]:80\"",
