@@ -277,7 +277,7 @@ fn unknown_keys_and_keys_to_come() {
         (
             "[[listener]]\naddress = \"[::1]:0\"\ndialects = [\"xms\", \"wcs\"]",
             "t.toml:3: [[listener]] dialects: \"wcs\" is not in this version yet; allowed: a list of at least one of \
-             native, xms",
+             xms, native",
         ),
     ] {
         refused(text, problem);
