@@ -15,10 +15,7 @@ use mio::net::TcpStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use offhook_core::{Action, ConnId, Engine, Now};
-use offhook_host::Acceptor;
-use offhook_host::Clock;
-use offhook_host::Port;
-use offhook_host::Shard;
+use offhook_host::{Acceptor, Clock, Port, Shard};
 
 use crate::sockets::Sockets;
 

@@ -7,10 +7,7 @@ use std::net::Shutdown;
 use std::task::{Context, Poll, Waker};
 
 use offhook_core::{Action, ConnId, Engine, Mono, Now};
-use offhook_host::Acceptor;
-use offhook_host::Clock;
-use offhook_host::Port;
-use offhook_host::Shard;
+use offhook_host::{Acceptor, Clock, Port, Shard};
 use smol::Async;
 
 use crate::sockets::Sockets;

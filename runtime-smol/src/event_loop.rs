@@ -12,9 +12,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use offhook_core::{ConnId, Mono};
-use offhook_host::Acceptor;
-use offhook_host::Clock;
-use offhook_host::Shard;
+
+use offhook_host::{Acceptor, Clock, Shard};
 use smol::{Async, LocalExecutor, Task, Timer};
 
 use crate::adapter::{Adapter, Next};

@@ -1,1 +1,3 @@
-//! stub
+//! What the tests and measurements of offhook share.
+
+pub mod bare;

@@ -1,0 +1,115 @@
+//! The engine with next to nothing around it: a log that keeps nothing, and peers that take all that is lent at once. What
+//! is measured with it is the core's own.
+
+use std::hint::black_box;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use offhook_core::ground::config::Place;
+use offhook_core::{Action, Completion, Config, ConnId, Engine, ListenerId, Mono, Now, Seq, Wall};
+
+/// An engine with its log and a peer that takes everything at once.
+pub struct Bare {
+    engine: Engine,
+    now: Now,
+    seq: u64,
+    /// Writes that were lent and taken.
+    pub delivered: u64,
+}
+
+impl Default for Bare {
+    fn default() -> Bare {
+        Bare::new()
+    }
+}
+
+impl Bare {
+    /// An engine with the default config.
+    #[must_use]
+    pub fn new() -> Bare {
+        let now = Now { mono: Mono(0), wall: Wall(1_700_000_000_000) };
+        Bare { engine: Engine::new(Config::default(), Place::default(), 1), now, seq: 0, delivered: 0 }
+    }
+
+    /// A new connection.
+    ///
+    /// # Panics
+    /// If the engine has no room.
+    pub fn connect(&mut self) -> ConnId {
+        let peer: SocketAddr = "127.0.0.1:40000".parse().expect("an address");
+        self.engine.accept(self.now, ListenerId(0), peer).expect("room for a connection")
+    }
+
+    /// Feeds bytes and carries out all that follows; returns what `watched` got.
+    pub fn feed(&mut self, id: ConnId, bytes: &[u8], watched: Option<ConnId>) -> Vec<u8> {
+        let mut got = Vec::new();
+        self.engine.receive(self.now, id, bytes);
+        while let Some(action) = self.engine.poll_action() {
+            match action {
+                Action::Append(records) => {
+                    for record in records {
+                        self.seq += 1;
+                        self.engine.receive_record(self.now, Seq(self.seq), &Arc::new(record));
+                    }
+                    self.engine.complete(self.now, Completion::Durable(Seq(self.seq)));
+                }
+                Action::Flush(id) => {
+                    while let Some(outbound) = self.engine.outbound(id) {
+                        let n = outbound.len();
+                        for slice in outbound.slices() {
+                            if watched == Some(id) {
+                                got.extend_from_slice(slice);
+                            }
+                            black_box(slice.as_ptr());
+                        }
+                        self.delivered += 1;
+                        if !self.engine.advance(self.now, id, n) {
+                            break;
+                        }
+                    }
+                }
+                Action::Finish(_) | Action::Close(_) | Action::Report(_) | Action::Note(_) => {}
+            }
+        }
+        got
+    }
+
+    /// Makes an XMS eventhandler; returns its path.
+    ///
+    /// # Panics
+    /// If the engine refuses.
+    pub fn create(&mut self, id: ConnId, subscription: &str) -> String {
+        let body =
+            format!("<web_service version=\"1.0\"><eventhandler>{subscription}</eventhandler></web_service>");
+        let request = format!(
+            "POST /default/eventhandlers?appid=app HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let reply = String::from_utf8(self.feed(id, request.as_bytes(), Some(id))).expect("ASCII");
+        let at = reply.find("href=\"").expect("a reply with an href") + 6;
+        reply[at..].split('"').next().expect("the href").to_owned()
+    }
+
+    /// Opens streams.
+    pub fn streams(&mut self, count: usize, target: &str) {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        for _ in 0..count {
+            let id = self.connect();
+            self.feed(id, request.as_bytes(), None);
+        }
+    }
+}
+
+/// A publish request of one event.
+#[must_use]
+pub fn publish(subject: &str) -> Vec<u8> {
+    let body = format!(
+        r#"{{"type":"call.dtmf","subject":"{subject}","data":{{"payload":"{}","digits":"5"}}}}"#,
+        "x".repeat(240)
+    );
+    format!(
+        "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
