@@ -12,7 +12,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use offhook_core::{ConnId, Mono};
-
 use offhook_host::{Acceptor, Clock, Shard};
 use smol::{Async, LocalExecutor, Task, Timer};
 

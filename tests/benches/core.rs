@@ -35,7 +35,7 @@ fn filters(c: &mut Criterion) {
         let publisher = bare.connect();
         let mut seven = String::new();
         for n in 0..count {
-            let href = bench
+            let href = bare
                 .create(publisher, &format!("<eventsubscribe resource_type=\"call\" resource_id=\"{n}\"/>"));
             if n == 7 {
                 seven = href;
