@@ -1,4 +1,4 @@
-//! Our own API under `/v1`: CloudEvents in ([`read`]), Server-Sent Events out ([`render`], [`stream`]).
+//! Our own API under `/v1`: CloudEvents in ([`read`]), Server-Sent Events out ([`render`], `stream`).
 
 pub mod read;
 pub mod render;

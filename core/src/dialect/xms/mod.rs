@@ -1,5 +1,5 @@
-//! The eventhandler dialect of PowerMedia XMS: a client makes an eventhandler over REST and XML ([`routes`],
-//! [`read`]), then holds one GET open and gets a chunked stream of XML events ([`render`], [`stream`]). Eventhandlers
+//! The eventhandler dialect of PowerMedia XMS: a client makes an eventhandler over REST and XML (`routes`,
+//! [`read`]), then holds one GET open and gets a chunked stream of XML events ([`render`], `stream`). Eventhandlers
 //! are state that all engines share through the log ([`state`]).
 
 pub mod read;
