@@ -8,11 +8,11 @@
 //!
 //! | floor | modules | what they know |
 //! |---|---|---|
-//! | 1 | [`ground`] | time, ids, seeded randomness, limits, deadlines, actions |
+//! | 1 | [`ground`] | time, ids, seeded randomness, limits, deadlines |
 //! | 2 | [`wire`] | bytes and messages; no event |
 //! | 2 | [`event`] | events, their vocabulary, filters, arenas and feeds; no protocol |
 //! | 3 | [`log`] | the one ordered run of records |
-//! | 3 | [`hub`] | connections, channels, and what a dialect may do with them |
+//! | 3 | [`hub`] | connections, channels, actions: what a dialect may do |
 //! | 4 | [`dialect`], [`source`] | one folder each: events in a protocol's own words |
 //! | 5 | [`engine`] | the doorway |
 
@@ -26,7 +26,7 @@ pub mod source;
 pub mod wire;
 
 pub use engine::Engine;
-pub use ground::action::{Action, Completion};
 pub use ground::config::Config;
 pub use ground::id::{ConnId, Epoch, ListenerId, Seq, ShardId};
 pub use ground::time::{Mono, Now, Wall};
+pub use hub::action::{Action, Completion};

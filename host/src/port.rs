@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use offhook_core::ground::action::{Level, Note};
+use offhook_core::hub::action::{Level, Note};
 use offhook_core::log::record::Record;
 use offhook_core::{Action, Completion, Engine, Now, Seq};
 

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::ground::network::is_loopback;
+use crate::hub::Hub;
 use crate::wire::http::head::Head;
 
 /// Header fields that a proxy adds.
@@ -22,6 +23,29 @@ pub fn native_refusal(peer: IpAddr, head: &Head<'_>) -> Option<&'static str> {
         return Some("without tokens, /v1 is open only when Host is localhost or a loopback address");
     }
     None
+}
+
+/// A page of this very host.
+#[must_use]
+pub fn is_own_origin(origin: &str, head: &Head<'_>) -> bool {
+    head.host.is_some_and(|host| origin.split_once("://").is_some_and(|(_, o)| o.eq_ignore_ascii_case(host)))
+}
+
+/// A page of an origin that `[native] allowed_origins` lists.
+#[must_use]
+pub fn is_allowed_origin(hub: &Hub, origin: &str) -> bool {
+    hub.config.native.allowed_origins.iter().any(|allowed| allowed == origin)
+}
+
+/// What lets a page of a listed origin read the answer (the Fetch standard's CORS protocol).
+#[must_use]
+pub fn cors_fields(hub: &Hub, head: &Head<'_>) -> Vec<(&'static str, String)> {
+    match head.field("origin") {
+        Some(origin) if is_allowed_origin(hub, origin) => {
+            vec![("Access-Control-Allow-Origin", origin.to_owned()), ("Vary", "Origin".to_owned())]
+        }
+        Some(_) | None => Vec::new(),
+    }
 }
 
 /// Whether a `Host` value is `localhost` or a loopback address, with or without a port.

@@ -76,7 +76,7 @@ pub trait Dialect: std::fmt::Debug + Send {
     fn refusal(&self, fault: Fault) -> Reply;
 
     /// An accepted event, in log order: finds the feeds that want it and renders it, once.
-    fn publish(&mut self, hub: &mut Hub, seq: Seq, record: &Arc<Record>, event: &Event);
+    fn publish(&mut self, hub: &mut Hub, seq: Seq, record: &Record, event: &Arc<Event>);
 
     /// This engine's own event record was applied, and its publisher waits.
     fn published(&mut self, _hub: &mut Hub, _seq: Seq, _record: &Record, _event: &Event) {}

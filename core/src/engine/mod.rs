@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 use crate::dialect::{self, Dialect};
 use crate::event::output::Output;
-use crate::ground::action::{Action, Completion, Level};
 use crate::ground::config::{Config, Place};
 use crate::ground::deadline::Due;
 use crate::ground::id::{ConnId, ListenerId, Seq};
 use crate::ground::stats::Stats;
 use crate::ground::time::{Mono, Now};
 use crate::hub::Hub;
+use crate::hub::action::{Action, Completion, Level};
 use crate::hub::conn::{Conn, Ending, Machine, Stream};
 use crate::log::record::{Body, Record};
 use crate::source::demo::Demo;

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use crate::dialect::problem::{problem, wrong_method};
 use crate::dialect::{Asker, Verdict};
-use crate::ground::action::Action;
 use crate::ground::id::ConnId;
 use crate::ground::network::is_loopback;
 use crate::hub::Hub;
+use crate::hub::action::Action;
 use crate::wire::http::head::Head;
 use crate::wire::http::reply::Reply;
 

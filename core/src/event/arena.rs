@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::event::Event;
 use crate::ground::id::Seq;
 use crate::ground::time::Wall;
-use crate::log::record::Record;
 
 /// A place in an arena, or just behind a byte of it.
 pub type Position = u64;
@@ -25,8 +25,8 @@ pub struct Frame {
     pub seq: Seq,
     /// Its record's time.
     pub wall: Wall,
-    /// The record, where the dialect looks through old events again.
-    pub record: Option<Arc<Record>>,
+    /// The event, where the dialect looks through old ones again.
+    pub event: Option<Arc<Event>>,
 }
 
 /// What an arena keeps at most.
@@ -90,13 +90,7 @@ impl Arena {
     }
 
     /// Appends one frame, lets the oldest go that it pushes out, and returns its run.
-    pub fn push(
-        &mut self,
-        bytes: &[u8],
-        seq: Seq,
-        wall: Wall,
-        record: Option<Arc<Record>>,
-    ) -> Range<Position> {
+    pub fn push(&mut self, bytes: &[u8], seq: Seq, wall: Wall, event: Option<Arc<Event>>) -> Range<Position> {
         assert!(!bytes.is_empty(), "a frame has bytes, or positions would not tell frames apart");
         let len = bytes.len() as u64;
         while !self.frames.is_empty()
@@ -112,7 +106,7 @@ impl Arena {
         self.ring[at..at + first].copy_from_slice(&bytes[..first]);
         self.ring[..bytes.len() - first].copy_from_slice(&bytes[first..]);
         self.end += len;
-        self.frames.push_back(Frame { start, seq, wall, record });
+        self.frames.push_back(Frame { start, seq, wall, event });
         start..self.end
     }
 

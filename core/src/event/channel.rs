@@ -6,13 +6,13 @@ use std::sync::Arc;
 use foldhash::quality::FixedState;
 
 use super::arena::{Arena, Bounds, Position};
+use super::event::Event;
 use super::feed::Feed;
 use super::filter::{Properties, View};
 use super::index::{Index, Map};
 use crate::ground::id::Seq;
 use crate::ground::slots::Slots;
 use crate::ground::time::Wall;
-use crate::log::record::Record;
 
 /// A feed of a channel.
 pub type FeedId = u32;
@@ -139,9 +139,9 @@ impl Channel {
         frame: &[u8],
         seq: Seq,
         wall: Wall,
-        record: Option<Arc<Record>>,
+        event: Option<Arc<Event>>,
     ) -> Range<Position> {
-        let run = self.arena.push(frame, seq, wall, record);
+        let run = self.arena.push(frame, seq, wall, event);
         for feed in &self.hits {
             let entry = &mut self.feeds[*feed];
             entry.push(run.clone(), &self.arena, self.runs_max);

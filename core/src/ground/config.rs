@@ -102,6 +102,14 @@ impl Default for Xms {
     }
 }
 
+impl Xms {
+    /// The application of this name.
+    #[must_use]
+    pub fn app(&self, name: &str) -> Option<&XmsApp> {
+        self.apps.iter().find(|app| app.name == name)
+    }
+}
+
 /// `[xms.app.NAME]`: one application.
 #[derive(Clone, Debug, Default)]
 pub struct XmsApp {

@@ -1,6 +1,5 @@
 //! The ground floor: what every other module stands on. It knows neither protocols nor events.
 
-pub mod action;
 pub mod config;
 pub mod deadline;
 pub mod id;

@@ -2,6 +2,7 @@
 //! hub lent for each of its methods; what it leaves there (records, replies, streams, ends of connections) the engine
 //! turns into actions.
 
+pub mod action;
 pub mod conn;
 
 use std::collections::VecDeque;
@@ -12,13 +13,13 @@ use conn::{Conn, Conns, Ending, Machine, Stream};
 use crate::event::channel::Channel;
 use crate::event::output::Tail;
 use crate::event::vocabulary::Vocabulary;
-use crate::ground::action::{Action, Level, Note};
 use crate::ground::config::{Config, Place};
 use crate::ground::deadline::{Deadlines, Due};
 use crate::ground::id::{ConnId, Seq};
 use crate::ground::rng::Rng;
 use crate::ground::stats::Stats;
 use crate::ground::time::{Mono, Now};
+use crate::hub::action::{Action, Level, Note};
 use crate::log::record::{Actor, Body, Header, Origin, Record, VERSION};
 use crate::wire::http::reply::{Asked, Reply, write_stream_head};
 

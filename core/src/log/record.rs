@@ -60,7 +60,7 @@ pub struct Origin {
 #[derive(Clone, Debug)]
 pub enum Body {
     /// An event was accepted.
-    Event(Event),
+    Event(Arc<Event>),
     /// A dialect's own state changed: the dialect's name and a change in its own encoding.
     Change(&'static str, Box<[u8]>),
 }

@@ -87,7 +87,7 @@ impl Demo {
             extensions: Vec::new(),
             data: Data::Facts(facts.into_iter().map(|(name, fact)| (name.into(), fact)).collect()),
         };
-        hub.append(Actor::Server("demo"), None, true, true, Body::Event(event));
+        hub.append(Actor::Server("demo"), None, true, true, Body::Event(event.into()));
     }
 
     fn user(&mut self, hub: &mut Hub) {

@@ -17,7 +17,7 @@ use crate::ground::id::Seq;
 use crate::ground::stats::Stats;
 use crate::hub::Hub;
 use crate::hub::conn::{Conn, Stream};
-use crate::log::record::{Body, Record};
+use crate::log::record::Record;
 use crate::wire::Fault;
 use crate::wire::http::head::Head;
 use crate::wire::http::reply::Reply;
@@ -73,13 +73,13 @@ impl Dialect for Native {
     }
 
     /// Every event is rendered, wanted or not: whoever resumes reads it from the arena.
-    fn publish(&mut self, hub: &mut Hub, seq: Seq, record: &Arc<Record>, event: &Event) {
+    fn publish(&mut self, hub: &mut Hub, seq: Seq, record: &Record, event: &Arc<Event>) {
         let channel = &mut hub.channels[usize::from(self.channel)];
         channel.expire(hub.now.wall);
         channel.find(&projection::Native(event));
         self.frame.clear();
         render::frame(event, hub.place.epoch, seq, &mut self.frame);
-        channel.publish(&self.frame, seq, record.header.wall, Some(Arc::clone(record)));
+        channel.publish(&self.frame, seq, record.header.wall, Some(Arc::clone(event)));
     }
 
     fn published(&mut self, hub: &mut Hub, seq: Seq, record: &Record, event: &Event) {
@@ -101,10 +101,7 @@ impl Dialect for Native {
     }
 
     fn admits(&self, channel: &Channel, feed: FeedId, frame: &Frame) -> bool {
-        match frame.record.as_ref().map(|r| &r.body) {
-            Some(Body::Event(event)) => channel.view(feed).admits(&projection::Native(event)),
-            Some(Body::Change(..)) | None => false,
-        }
+        frame.event.as_ref().is_some_and(|event| channel.view(feed).admits(&projection::Native(event)))
     }
 
     /// What bounds a reader here is the arena alone.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::read::{Defaults, Form, MEDIA_TYPES, events};
 use crate::dialect::problem::{problem, problem_at, wrong_method};
 use crate::dialect::{Asker, Verdict, access};
-use crate::ground::action::Level;
 use crate::hub::Hub;
+use crate::hub::action::Level;
 use crate::log::record::{Actor, Body};
 use crate::wire::http::head::Head;
 use crate::wire::http::reply::Reply;
@@ -23,8 +23,8 @@ pub(super) fn judge(hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
         return verdict;
     }
     if let Some(origin) = head.field("origin")
-        && !is_own_origin(origin, head)
-        && !is_allowed_origin(hub, origin)
+        && !access::is_own_origin(origin, head)
+        && !access::is_allowed_origin(hub, origin)
     {
         let text = format!(
             "native: origin {origin} was refused; [native] allowed_origins = [\"{origin}\"] admits it"
@@ -51,27 +51,8 @@ pub(super) fn judge(hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
     }
 }
 
-/// A page of this very host.
-fn is_own_origin(origin: &str, head: &Head<'_>) -> bool {
-    head.host.is_some_and(|host| origin.split_once("://").is_some_and(|(_, o)| o.eq_ignore_ascii_case(host)))
-}
-
-fn is_allowed_origin(hub: &Hub, origin: &str) -> bool {
-    hub.config.native.allowed_origins.iter().any(|allowed| allowed == origin)
-}
-
-/// What lets a page of a listed origin read the answer (the Fetch standard's CORS protocol).
-pub(super) fn cors_fields(hub: &Hub, head: &Head<'_>) -> Vec<(&'static str, String)> {
-    match head.field("origin") {
-        Some(origin) if is_allowed_origin(hub, origin) => {
-            vec![("Access-Control-Allow-Origin", origin.to_owned()), ("Vary", "Origin".to_owned())]
-        }
-        Some(_) | None => Vec::new(),
-    }
-}
-
 fn with_cors(hub: &Hub, head: &Head<'_>, mut reply: Reply) -> Reply {
-    reply.fields.extend(cors_fields(hub, head));
+    reply.fields.extend(access::cors_fields(hub, head));
     reply
 }
 
@@ -109,7 +90,7 @@ pub(super) fn publish(hub: &mut Hub, asker: Asker, head: &Head<'_>, content: &[u
             at == last,
             true,
             trace.clone(),
-            Body::Event(event),
+            Body::Event(event.into()),
         );
     }
 }

@@ -3,8 +3,8 @@
 use std::io::Write as _;
 
 use super::render::{chunk, string};
-use crate::dialect::Asker;
 use crate::dialect::problem::problem;
+use crate::dialect::{Asker, access};
 use crate::event::arena::Position;
 use crate::event::filter::{Clause, Pattern, View};
 use crate::event::output::{Lending, Tail};
@@ -75,7 +75,7 @@ pub(super) fn open(hub: &mut Hub, channel: u8, asker: Asker, head: &Head<'_>) {
         Err(reply) => return hub.reply(asker.conn, asker.request, reply),
     };
     let mut fields = vec![("Cache-Control", "no-store".to_owned())];
-    fields.extend(super::routes::cors_fields(hub, head));
+    fields.extend(access::cors_fields(hub, head));
     if head.is_head() {
         let reply = Reply { content_type: Some(CONTENT_TYPE), endless: true, fields, ..Reply::empty(200) };
         return hub.reply(asker.conn, asker.request, reply);

@@ -2,6 +2,7 @@
 //! [`read`]), then holds one GET open and gets a chunked stream of XML events ([`render`], `stream`). Eventhandlers
 //! are state that all engines share through the log ([`state`]).
 
+pub mod change;
 pub mod read;
 pub mod render;
 mod routes;
@@ -18,11 +19,11 @@ use crate::event::output::Output;
 use crate::event::projection::is_flat;
 use crate::event::vocabulary::{Tongue, Vocabulary, XMS_WORDS};
 use crate::event::{Data, Event};
-use crate::ground::action::Level;
 use crate::ground::config::Config;
 use crate::ground::id::{ConnId, Seq};
 use crate::ground::stats::{NotSent, Stats};
 use crate::hub::Hub;
+use crate::hub::action::Level;
 use crate::hub::conn::{Conn, Stream};
 use crate::log::record::Record;
 use crate::wire::Fault;
@@ -140,7 +141,7 @@ impl Dialect for Xms {
         render::error(fault.status, fault.reason)
     }
 
-    fn publish(&mut self, hub: &mut Hub, seq: Seq, record: &Arc<Record>, event: &Event) {
+    fn publish(&mut self, hub: &mut Hub, seq: Seq, record: &Record, event: &Arc<Event>) {
         let Hub { channels, vocabulary, config, .. } = &mut *hub;
         let channel = &mut channels[usize::from(self.channel)];
         let not_sent = match project(vocabulary, config, event) {

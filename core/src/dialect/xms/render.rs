@@ -13,6 +13,9 @@ use crate::wire::xml::write_ascii_value;
 /// The media type of documents.
 pub const XML: &str = "application/xml";
 
+/// The media type of streams; there is no charset, as real servers sent none.
+pub const STREAM: &str = "text/plain";
+
 const OPEN: &[u8] = b"<web_service version=\"1.0\">\r\n";
 const CLOSE: &[u8] = b"</web_service>\r\n";
 

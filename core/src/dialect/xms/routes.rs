@@ -3,14 +3,14 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::read::{Subscription, edits};
-use super::state::{Change, Summary};
+use super::change::Change;
+use super::read::{edits, excess};
+use super::state::Summary;
 use super::{NAME, Xms, render};
 use crate::dialect::problem::{problem, wrong_method};
 use crate::dialect::{Asker, Verdict, access};
-use crate::ground::action::Level;
-use crate::ground::config::{Config, XmsApp};
 use crate::hub::Hub;
+use crate::hub::action::Level;
 use crate::log::record::{Actor, Body};
 use crate::wire::http::head::Head;
 use crate::wire::http::query::{Pair, pairs, percent_decode};
@@ -175,11 +175,9 @@ impl Xms {
                 let body = self.state.view(&hub.config, id).map(|v| render::handler_state(v.borrow()));
                 Some(body.map_or_else(no_such_handler, |body| Reply::new(200, render::XML, body)))
             }
-            _ if head.is_head() => Some(Reply {
-                content_type: Some(super::stream::CONTENT_TYPE),
-                endless: true,
-                ..Reply::empty(200)
-            }),
+            _ if head.is_head() => {
+                Some(Reply { content_type: Some(render::STREAM), endless: true, ..Reply::empty(200) })
+            }
             _ => {
                 self.append(hub, asker, &Change::Opened { id });
                 None
@@ -202,8 +200,8 @@ impl Xms {
             Ok(edits) => edits,
             Err(reason) => return Some(render::error(400, &reason)),
         };
-        if let Some(reply) = refuse_length(&super::read::apply(Vec::new(), &edits), &hub.config) {
-            return Some(reply);
+        if let Some(reason) = excess(&super::read::apply(Vec::new(), &edits), &hub.config) {
+            return Some(render::error(400, &reason));
         }
         let id = hub.rng.uuid_v4();
         let base = match (&hub.config.xms.public_url, head.host) {
@@ -258,13 +256,6 @@ impl Xms {
     }
 }
 
-/// Why a list of subscriptions is too long, if so.
-pub(super) fn refuse_length(subscriptions: &[Subscription], config: &Config) -> Option<Reply> {
-    let max = config.limits.xms_subscriptions;
-    (subscriptions.len() as u64 > max)
-        .then(|| render::error(400, &format!("an eventhandler has at most {max} subscriptions")))
-}
-
 fn refuse_view(request: &Request<'_>, head: &Head<'_>) -> Option<Reply> {
     match request.value("view") {
         None => None,
@@ -303,7 +294,7 @@ fn read_request<'a>(hub: &mut Hub, asker: Asker, head: &Head<'a>) -> Result<Requ
     if appids.any(|other| other != appid) {
         return Err(render::error(400, "appid stands twice with different values"));
     }
-    let Some(app) = app(&hub.config, appid) else {
+    let Some(app) = hub.config.xms.app(appid) else {
         return Err(render::error(404, "no such appid"));
     };
     if !app.allow.as_ref().is_none_or(|allow| allow.iter().any(|n| n.contains(asker.peer))) {
@@ -315,11 +306,6 @@ fn read_request<'a>(hub: &mut Hub, asker: Asker, head: &Head<'a>) -> Result<Requ
         return Err(render::error(403, "this address may not use the application"));
     }
     Ok(Request { place, app: appid.clone(), query })
-}
-
-/// A configured application.
-pub(super) fn app<'a>(config: &'a Config, name: &str) -> Option<&'a XmsApp> {
-    config.xms.apps.iter().find(|app| app.name == name)
 }
 
 #[cfg(test)]

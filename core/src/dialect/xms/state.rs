@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use foldhash::quality::FixedState;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use uuid::Uuid;
 
-use super::read::{Edit, Subscription};
+use super::read::Subscription;
 use super::render::HandlerView;
 use crate::event::arena::Position;
 use crate::event::channel::{Channel, FeedId};
@@ -22,65 +22,6 @@ use crate::ground::slots::Slots;
 use crate::ground::stats::XmsAppStats;
 use crate::ground::time::Wall;
 use crate::hub::Hub;
-
-/// A change of an eventhandler, as a record holds it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Change {
-    /// It was made.
-    Created {
-        /// Its id.
-        id: Uuid,
-        /// Its application.
-        app: Box<str>,
-        /// Its subscriptions, as edits of an empty list.
-        edits: Vec<Edit>,
-    },
-    /// Its subscriptions were edited.
-    Put {
-        /// Its id.
-        id: Uuid,
-        /// The edits, in order.
-        edits: Vec<Edit>,
-    },
-    /// A client deleted it.
-    Deleted {
-        /// Its id.
-        id: Uuid,
-    },
-    /// No stream was open for too long.
-    Expired {
-        /// Its id.
-        id: Uuid,
-    },
-    /// A stream opens.
-    Opened {
-        /// Its id.
-        id: Uuid,
-    },
-    /// A stream has closed.
-    Closed {
-        /// Its id.
-        id: Uuid,
-        /// How many of its matching events, from its beginning on, are sent or dropped.
-        read: u64,
-        /// Events that the stream sent live.
-        sent: u64,
-        /// Events that it replayed.
-        replayed: u64,
-        /// Events of earlier subscriptions that it did not send, as runs from number to number.
-        backlog: Vec<(u64, u64)>,
-        /// The number of the first event of its feed that it did not send.
-        position: u64,
-    },
-}
-
-impl Change {
-    /// The change as a record holds it.
-    #[must_use]
-    pub fn encode(&self) -> Box<[u8]> {
-        serde_json::to_vec(self).expect("plain data without maps is always JSON").into_boxed_slice()
-    }
-}
 
 /// One eventhandler.
 #[derive(Debug)]
@@ -199,7 +140,7 @@ impl OwnedView<'_> {
 /// What an application's eventhandler with these subscriptions lets through.
 #[must_use]
 pub fn view(config: &Config, app: &str, subscriptions: &[Subscription]) -> View {
-    let deliver = super::routes::app(config, app).and_then(|app| app.deliver_types.as_ref());
+    let deliver = config.xms.app(app).and_then(|app| app.deliver_types.as_ref());
     let exact = |text: &str| Pattern::Exact(text.into());
     let clause = |s: &Subscription| {
         let mut clause = Clause::default();

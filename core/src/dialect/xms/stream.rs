@@ -5,23 +5,21 @@ use std::ops::Range;
 
 use uuid::Uuid;
 
-use super::read::{Edit, apply};
+use super::change::Change;
+use super::read::{Edit, apply, excess};
 use super::render;
-use super::routes::{app, refuse_length};
-use super::state::{Change, OpenStream, seq_of};
+use super::state::{OpenStream, seq_of};
 use super::{NAME, Xms};
 use crate::event::arena::Position;
 use crate::event::output::{Lending, Output, Tail};
-use crate::ground::action::Level;
 use crate::ground::deadline::Due;
 use crate::ground::id::{ConnId, Seq};
 use crate::ground::stats::NotSent;
+use crate::hub::action::Level;
 use crate::hub::conn::Stream;
 use crate::hub::{Hub, StreamHead};
 use crate::log::record::{Actor, Body, Record};
 use crate::wire::http::reply::Reply;
-
-pub(super) const CONTENT_TYPE: &str = "text/plain";
 
 /// How many events were dropped while no stream was open; clients break on unknown events, so a header says it.
 const MISSED: &str = "Offhook-Missed";
@@ -85,8 +83,8 @@ impl Xms {
         let Some(place) = self.state.place(id) else { return not_found(hub, waiting) };
         let Some(handler) = self.state.at(place) else { return };
         let subscriptions = apply(handler.subscriptions.clone(), edits);
-        if let Some(reply) = refuse_length(&subscriptions, &hub.config) {
-            return answer(hub, waiting, reply);
+        if let Some(reason) = excess(&subscriptions, &hub.config) {
+            return answer(hub, waiting, render::error(400, &reason));
         }
         if subscriptions != handler.subscriptions {
             let streams = handler.streams.clone();
@@ -143,7 +141,7 @@ impl Xms {
             );
         }
         let asked = hub.asked(conn, request);
-        let one_frame = app(&hub.config, &app_name).is_some_and(|app| app.one_write_per_event);
+        let one_frame = hub.config.xms.app(&app_name).is_some_and(|app| app.one_write_per_event);
         let bare = asked.is_some_and(|asked| !asked.http11);
         let tag = self.state.streams.insert(OpenStream { handler: place, conn, base, replay });
         if let Some(handler) = self.state.at(place) {
@@ -156,7 +154,7 @@ impl Xms {
             keepalive_at: hub.now.mono.plus_ms(hub.config.xms.keepalive_ms),
         };
         let fields = if missed > 0 { vec![(MISSED, missed.to_string())] } else { Vec::new() };
-        let head = StreamHead { content_type: CONTENT_TYPE, fields };
+        let head = StreamHead { content_type: render::STREAM, fields };
         let opened = hub.open_stream(conn, &head, stream.clone());
         let mut unopened = Output::default();
         let output = match hub.conn(conn) {

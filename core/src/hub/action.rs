@@ -1,7 +1,7 @@
 //! What the engine asks of its adapter, and what the adapter tells it of the world.
 
-use super::config::Config;
-use super::id::{ConnId, Seq};
+use crate::ground::config::Config;
+use crate::ground::id::{ConnId, Seq};
 use crate::log::record::Record;
 
 /// Something that the adapter does for the engine. Actions are small; they come in the order in which they should be done.

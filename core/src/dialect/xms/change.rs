@@ -1,0 +1,65 @@
+//! What the log says of eventhandlers.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::read::Edit;
+
+/// A change of an eventhandler, as a record holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// It was made.
+    Created {
+        /// Its id.
+        id: Uuid,
+        /// Its application.
+        app: Box<str>,
+        /// Its subscriptions, as edits of an empty list.
+        edits: Vec<Edit>,
+    },
+    /// Its subscriptions were edited.
+    Put {
+        /// Its id.
+        id: Uuid,
+        /// The edits, in order.
+        edits: Vec<Edit>,
+    },
+    /// A client deleted it.
+    Deleted {
+        /// Its id.
+        id: Uuid,
+    },
+    /// No stream was open for too long.
+    Expired {
+        /// Its id.
+        id: Uuid,
+    },
+    /// A stream opens.
+    Opened {
+        /// Its id.
+        id: Uuid,
+    },
+    /// A stream has closed.
+    Closed {
+        /// Its id.
+        id: Uuid,
+        /// How many of its matching events, from its beginning on, are sent or dropped.
+        read: u64,
+        /// Events that the stream sent live.
+        sent: u64,
+        /// Events that it replayed.
+        replayed: u64,
+        /// Events of earlier subscriptions that it did not send, as runs from number to number.
+        backlog: Vec<(u64, u64)>,
+        /// The number of the first event of its feed that it did not send.
+        position: u64,
+    },
+}
+
+impl Change {
+    /// The change as a record holds it.
+    #[must_use]
+    pub fn encode(&self) -> Box<[u8]> {
+        serde_json::to_vec(self).expect("plain data without maps is always JSON").into_boxed_slice()
+    }
+}
