@@ -254,6 +254,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         /// The arena against a model that keeps every frame in a list.
         #[test]
         fn keeps_the_youngest(sizes in proptest::collection::vec(1usize..40_000, 1..60), bytes in 50_000u64..300_000, frames in 1u64..40) {

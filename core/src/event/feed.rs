@@ -125,10 +125,12 @@ mod tests {
     use crate::ground::time::Wall;
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         /// A feed against a list of all its frames; its reader takes what it is lent in portions of any size.
         #[test]
         fn reads_like_a_list(
-            frames in proptest::collection::vec((1usize..2_000, any::<bool>(), 0usize..3_000), 1..200),
+            frames in proptest::collection::vec((1usize..2_000, any::<bool>(), 0usize..3_000), 1..120),
             keep in 4_000u64..50_000,
             runs_max in 1usize..40,
         ) {
