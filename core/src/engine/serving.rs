@@ -6,7 +6,7 @@ use crate::dialect::problem::problem;
 use crate::dialect::{Asker, Dialect, Verdict};
 use crate::ground::id::ConnId;
 use crate::hub::Hub;
-use crate::hub::conn::{Ending, Machine};
+use crate::hub::conn::Machine;
 use crate::wire::Fault;
 use crate::wire::http::head::{Head, parse};
 use crate::wire::http::reply::{Asked, Reply, UNREADABLE};
@@ -221,13 +221,15 @@ impl Engine {
     /// The peer of a connection without a stream let a deadline pass.
     pub(super) fn http_due(&mut self, id: ConnId) {
         let now = self.hub.now.mono;
-        let Hub { conns, config, .. } = &mut self.hub;
+        let Hub { conns, config, channels, .. } = &mut self.hub;
         let Some(conn) = conns.get_mut(id) else { return };
         let Machine::Http(server) = &mut conn.machine else { return };
         match server.handle_timeout(now, &config.limits) {
-            Some(Expired::Idle) if conn.ending == Ending::No => self.hub.doom(id),
+            // A peer that still takes its replies is not idle; whether it does is the write stall's affair.
+            Some(Expired::Idle) if !conn.output.is_empty(channels) => server.wind(now, &config.limits),
+            Some(Expired::Idle) => self.hub.doom(id),
             Some(Expired::Request(fault)) => self.fault(id, fault),
-            Some(Expired::Idle) | None => {}
+            None => {}
         }
         self.hub.arm(id);
     }

@@ -229,19 +229,6 @@ impl Output {
             })
     }
 
-    /// Frames that wait, the one that is half sent among them.
-    #[must_use]
-    pub fn frames(&self, arena: &Arena, channels: &[Channel]) -> u64 {
-        let (runs, cursor) = self.unsent(arena);
-        let waiting: u64 = runs.into_iter().map(|run| arena.frames_in(run)).sum();
-        waiting
-            + self.tail.as_ref().map_or(0, |tail| {
-                channels[usize::from(tail.channel)]
-                    .feed(tail.feed)
-                    .frames_from(cursor.unwrap_or_default(), arena)
-            })
-    }
-
     /// The frames among the parts that were not sent whole, and where the feed goes on, at a frame boundary.
     #[must_use]
     pub fn unsent(&self, arena: &Arena) -> (Vec<Range<Position>>, Option<Position>) {

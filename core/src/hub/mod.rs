@@ -54,6 +54,8 @@ pub struct Hub {
     /// Keys the hashes that peers could otherwise aim at.
     pub hash_seed: u64,
     date: (u64, String),
+    /// This second, and the lines that the log got in it.
+    noted: (u64, u64),
     batch: Vec<Record>,
     actions: VecDeque<Action>,
     flushes: VecDeque<ConnId>,
@@ -96,6 +98,7 @@ impl Hub {
             stopping: false,
             hash_seed,
             date: (u64::MAX, String::new()),
+            noted: (0, 0),
             batch: Vec::new(),
             actions: VecDeque::new(),
             flushes: VecDeque::new(),
@@ -128,9 +131,22 @@ impl Hub {
         record.origin.shard == self.place.shard
     }
 
-    /// A line for the server's own log.
+    /// A line for the server's own log. What peers can cause without end is bounded, and what was left out is told.
     pub fn note(&mut self, level: Level, text: impl Into<String>) {
-        self.actions.push_back(Action::Note(Note { level, text: text.into() }));
+        let second = self.now.mono.0 / 1_000;
+        let (of, lines) = self.noted;
+        let bound = self.config.limits.notes_per_s;
+        if of != second {
+            self.noted = (second, 0);
+            if lines > bound {
+                let text = format!("{} lines were left out of this log", lines - bound);
+                self.actions.push_back(Action::Note(Note { level: Level::Warn, text }));
+            }
+        }
+        self.noted.1 += 1;
+        if self.noted.1 <= bound {
+            self.actions.push_back(Action::Note(Note { level, text: text.into() }));
+        }
     }
 
     /// Asks the adapter for something.
@@ -195,6 +211,7 @@ impl Hub {
             server
                 .answer(request, reply, date, out, |status| requests[usize::from(status / 100).min(5)] += 1);
         });
+        server.wind(self.now.mono, &self.config.limits);
         if server.is_ended() {
             conn.ending = Ending::AfterFlush;
         }

@@ -170,8 +170,10 @@ impl Dialect for Xms {
 
     /// A stream may lag by what would be replayed, and no further.
     fn lags(&self, hub: &Hub, conn: &Conn) -> bool {
-        let arena = hub.channels[usize::from(self.channel)].arena();
-        conn.output.frames(arena, &hub.channels) > hub.config.xms.replay_events
+        let Some(stream) = conn.stream().and_then(|s| self.state.streams.get(s.tag)) else { return false };
+        let read = stream.base + conn.output.sent_frames();
+        let matched = self.state.matched(hub, self.channel, stream.handler);
+        matched.saturating_sub(read) > hub.config.xms.replay_events
     }
 
     fn stall_ms(&self, hub: &Hub) -> u64 {

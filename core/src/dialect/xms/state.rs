@@ -242,6 +242,11 @@ impl State {
         self.by_id.get(&id).copied()
     }
 
+    /// How many events matched the eventhandler at a place.
+    pub(super) fn matched(&self, hub: &Hub, channel: u8, place: u32) -> u64 {
+        self.handlers.get(place).map_or(0, |h| h.matched(&hub.channels[usize::from(channel)]))
+    }
+
     /// The places of all eventhandlers.
     pub(super) fn places(&self) -> Vec<u32> {
         self.handlers.iter().map(|(place, _)| place).collect()

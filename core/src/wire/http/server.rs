@@ -306,6 +306,14 @@ impl Server {
         }
     }
 
+    /// Starts the peer's time anew: between requests it counts from when the last reply went on its way.
+    pub fn wind(&mut self, now: Mono, limits: &Limits) {
+        if self.waiting.is_empty() && matches!(self.phase, Phase::Head) {
+            let ms = if self.due == Due::Idle { limits.idle_ms } else { limits.head_ms };
+            self.deadline = now.plus_ms(ms);
+        }
+    }
+
     /// Keeps input that has to wait.
     pub fn keep(&mut self, input: Vec<u8>) {
         if !matches!(self.phase, Phase::Closed) {
