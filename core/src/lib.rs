@@ -16,6 +16,8 @@
 //! | 4 | [`dialect`], [`source`] | one folder each: events in a protocol's own words |
 //! | 5 | [`engine`] | the doorway |
 
+#![warn(clippy::iter_over_hash_type)]
+
 pub mod dialect;
 pub mod engine;
 pub mod event;
