@@ -6,6 +6,8 @@
 
 mod operations;
 mod serving;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

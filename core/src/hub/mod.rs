@@ -296,7 +296,12 @@ impl Hub {
 
     /// Marks a connection for closing at the end of this input.
     pub fn doom(&mut self, id: ConnId) {
-        self.doomed.push(id);
+        if let Some(conn) = self.conns.get_mut(id) {
+            // Nothing is due any more. A deadline that has passed would otherwise be armed again and found due again,
+            // without end, because the connection is closed only after all that was due.
+            conn.armed = Mono(0);
+            self.doomed.push(id);
+        }
     }
 
     pub(crate) fn take_doomed(&mut self) -> Option<ConnId> {
