@@ -208,13 +208,19 @@ impl Engine {
         self.hub.reply(id, request, reply);
     }
 
-    /// The peer broke HTTP itself: one answer, after those that are owed, and the end.
+    /// The peer broke HTTP itself: one answer, after those that are owed, and the end. In a body the answer has the
+    /// form of the dialect that was asked; in a head nobody knows yet which that is.
     fn fault(&mut self, id: ConnId, fault: Fault) {
+        let fields_max = self.hub.config.limits.head_fields as usize;
+        let Some(server) = self.server(id) else { return };
+        let head = server.gathering().map(<[u8]>::to_vec);
+        let head = head.as_deref().and_then(|head| parse(head, fields_max).ok());
+        let responder = head.map_or(Responder::Nobody, |head| self.responder(id, &head));
+        let mut reply = self.in_own_form(responder, fault);
+        reply.close = true;
         let Some(server) = self.server(id) else { return };
         let request = server.open(UNREADABLE, true);
         server.close();
-        let mut reply = problem(fault.status, fault.reason);
-        reply.close = true;
         self.hub.reply(id, request, reply);
     }
 

@@ -321,6 +321,15 @@ impl Server {
         }
     }
 
+    /// The head of the request whose body is under way.
+    #[must_use]
+    pub fn gathering(&self) -> Option<&[u8]> {
+        match &self.phase {
+            Phase::Body { head, .. } => Some(head),
+            Phase::Head | Phase::Discard { .. } | Phase::Closed => None,
+        }
+    }
+
     /// Takes no more requests.
     pub fn close(&mut self) {
         self.phase = Phase::Closed;
