@@ -248,6 +248,12 @@ impl Engine {
             self.hub.flush(id);
             return None;
         }
+        let lingers = matches!(conn.machine, Machine::Lingering);
+        if conn.ending != Ending::No && !lingers && conn.output.is_empty(channels) {
+            // It ends after what was queued, and nothing was: an HTTP/1.0 stream has no last chunk.
+            self.finish_sent(id);
+            return None;
+        }
         let conn = self.hub.conns.get(id)?;
         let out = conn.output.lend(&self.hub.channels, channel, lending);
         self.lent = out.len();
@@ -287,10 +293,7 @@ impl Engine {
             return true;
         }
         if conn.ending != Ending::No {
-            if !matches!(&conn.machine, Machine::Http(server) if server.waiting() > 0) {
-                self.finish(id);
-                self.settle();
-            }
+            self.finish_sent(id);
         } else if matches!(&conn.machine, Machine::Http(server) if !server.input.is_empty()) {
             self.serve(id, &[]);
             self.settle();
@@ -402,6 +405,15 @@ impl Engine {
             }
         }
         self.settle();
+    }
+
+    /// Nothing is queued on a connection that ends: finishes it, unless a reply is still to come.
+    fn finish_sent(&mut self, id: ConnId) {
+        let owes = |conn: &Conn| matches!(&conn.machine, Machine::Http(server) if server.waiting() > 0);
+        if !self.hub.conns.get(id).is_some_and(owes) {
+            self.finish(id);
+            self.settle();
+        }
     }
 
     /// All that was queued is sent: ends the sending direction, and swallows input until the peer ends as well.
