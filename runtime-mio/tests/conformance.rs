@@ -1,0 +1,3 @@
+//! The conformance suite, against `offhook-mio`: every script is one test.
+
+offhook_tests::conformance!(env!("CARGO_BIN_EXE_offhook-mio"));
