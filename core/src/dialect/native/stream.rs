@@ -133,13 +133,13 @@ fn resume(hub: &Hub, channel: u8, id: &str) -> Resume {
             });
             Resume { from: arena.position_of(seq.next()), gap }
         }
-        Some(_) => {
+        Some((of, _)) if of != epoch => {
             // Another start of the server: whatever this one retains is news to the reader.
             let gap =
                 gap(id, &format!("{epoch}-{}", arena.gone()), "the id is of another start of the server");
             Resume { from: arena.start(), gap: Some(gap) }
         }
-        None => {
+        Some(_) | None => {
             let gap = gap(id, &format!("{epoch}-{}", hub.applied), "the id is none of this server's");
             Resume { from: arena.end(), gap: Some(gap) }
         }
