@@ -294,9 +294,12 @@ impl Engine {
         }
         if conn.ending != Ending::No {
             self.finish_sent(id);
-        } else if matches!(&conn.machine, Machine::Http(server) if !server.input.is_empty()) {
-            self.serve(id, &[]);
-            self.settle();
+        } else if let Machine::Http(server) = &mut conn.machine {
+            server.wind(now.mono, &config.limits);
+            if !server.input.is_empty() {
+                self.serve(id, &[]);
+                self.settle();
+            }
         }
         false
     }
