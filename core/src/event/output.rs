@@ -286,12 +286,12 @@ impl Output {
             runs.into_iter().for_each(|run| self.push_run(run));
         }
         if lending.bare {
-            self.strip_first(channels);
+            self.strip_first(channels, channel);
         }
     }
 
     /// Turns the next frame into a part without its chunk framing.
-    fn strip_first(&mut self, channels: &[Channel]) {
+    fn strip_first(&mut self, channels: &[Channel], channel: u8) {
         let next = match self.parts.first() {
             Some(Part::Run(run)) => Some((run.clone(), true)),
             Some(_) => None,
@@ -301,8 +301,7 @@ impl Output {
             }),
         };
         let Some((run, is_part)) = next else { return };
-        let channel = self.tail.as_ref().map_or(0, |tail| usize::from(tail.channel));
-        let arena = channels[channel].arena();
+        let arena = channels[usize::from(channel)].arena();
         let frame = run.start..arena.frame_end(run.start);
         let bytes = without_chunk_framing(&arena.slices(frame.clone()).concat());
         if is_part {
@@ -329,6 +328,8 @@ impl Output {
             match part {
                 Part::Bytes(bytes) | Part::Bare(bytes, _) => out.add(&bytes[skip as usize..]),
                 Part::Static(bytes) => out.add(&bytes[skip as usize..]),
+                // Its frames lose their framing one by one, each when it is the first part.
+                Part::Run(_) if lending.bare => return out,
                 Part::Run(run) => {
                     let Some(arena) = arena else { return out };
                     let start = run.start + skip;
