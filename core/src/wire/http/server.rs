@@ -162,6 +162,9 @@ impl Server {
                 if swallowed > *left {
                     return Next::GiveUp;
                 }
+                if let Due::Body { received, .. } = &mut self.due {
+                    *received += swallowed;
+                }
                 *left -= swallowed;
                 if !body.is_done() {
                     return Next::More;
