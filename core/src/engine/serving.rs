@@ -92,10 +92,18 @@ impl Engine {
                 },
                 Next::Fault(fault) => return self.fault(id, fault),
                 Next::GiveUp => {
-                    if let Some(server) = self.server(id) {
+                    let Hub { conns, channels, .. } = &mut self.hub;
+                    let Some(conn) = conns.get_mut(id) else { return };
+                    if let Machine::Http(server) = &mut conn.machine {
                         server.close();
                     }
-                    return self.hub.doom(id);
+                    // The answer may still be on its way.
+                    if conn.output.is_empty(channels) {
+                        self.hub.doom(id);
+                    } else {
+                        conn.ending = Ending::AfterFlush;
+                    }
+                    return;
                 }
             }
         }
