@@ -133,7 +133,8 @@ impl Engine {
         let Hub { conns, config, .. } = &mut self.hub;
         let Some(conn) = conns.get_mut(id) else { return true };
         let Machine::Http(server) = &mut conn.machine else { return true };
-        let pipelined = matches!(verdict, Verdict::Take { pipelined: true, .. });
+        // A go-ahead must not overtake the answers to earlier requests (RFC 9110 section 15.2).
+        let pipelined = matches!(verdict, Verdict::Take { pipelined: true, .. }) && !head.expects_continue;
         if !server.may_start(pipelined, &config.limits) {
             return false;
         }
