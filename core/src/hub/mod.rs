@@ -232,7 +232,12 @@ impl Hub {
     /// takes no more requests. Returns false if the connection is gone.
     pub fn open_stream(&mut self, id: ConnId, head: &StreamHead, stream: Stream) -> bool {
         let Some(conn) = self.conns.get_mut(id) else { return false };
-        if !matches!(conn.machine, Machine::Http(_)) || conn.ending != Ending::No {
+        if !matches!(conn.machine, Machine::Http(_)) {
+            return false;
+        }
+        if conn.ending != Ending::No {
+            // The peer has ended its side while its stream was opening; no answer will ever end the connection.
+            self.doom(id);
             return false;
         }
         conn.output.write(|out| {
