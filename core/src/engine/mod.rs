@@ -107,8 +107,10 @@ impl Engine {
         let Some(conn) = conns.get_mut(id) else { return };
         let waits = match &mut conn.machine {
             Machine::Http(server) if server.waiting() > 0 || !conn.output.is_empty(channels) => {
-                // A client that half-closes after its request still wants the answer.
-                server.close();
+                // A client that half-closes after its requests still wants the answers.
+                if server.input.is_empty() {
+                    server.close();
+                }
                 true
             }
             Machine::Http(_) | Machine::Stream(_) | Machine::Lingering => false,
@@ -293,6 +295,11 @@ impl Engine {
             return true;
         }
         if conn.ending != Ending::No {
+            if matches!(&conn.machine, Machine::Http(server) if server.waiting() == 0 && !server.input.is_empty()) {
+                // Requests that stand before a half-close; what is left of them after this is no whole request.
+                self.serve(id, &[]);
+                self.settle();
+            }
             self.finish_sent(id);
         } else if let Machine::Http(server) = &mut conn.machine {
             server.wind(now.mono, &config.limits);
@@ -412,8 +419,12 @@ impl Engine {
 
     /// Nothing is queued on a connection that ends: finishes it, unless a reply is still to come.
     fn finish_sent(&mut self, id: ConnId) {
-        let owes = |conn: &Conn| matches!(&conn.machine, Machine::Http(server) if server.waiting() > 0);
-        if !self.hub.conns.get(id).is_some_and(owes) {
+        let Hub { conns, channels, .. } = &self.hub;
+        let owes = |conn: &Conn| {
+            !conn.output.is_empty(channels)
+                || matches!(&conn.machine, Machine::Http(server) if server.waiting() > 0)
+        };
+        if conns.get(id).is_some_and(|conn| !owes(conn)) {
             self.finish(id);
             self.settle();
         }

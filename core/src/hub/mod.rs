@@ -237,7 +237,11 @@ impl Hub {
         }
         if conn.ending != Ending::No {
             // The peer has ended its side while its stream was opening; no answer will ever end the connection.
-            self.doom(id);
+            if conn.output.is_empty(&self.channels) {
+                self.doom(id);
+            } else {
+                conn.machine = Machine::Lingering;
+            }
             return false;
         }
         conn.output.write(|out| {
@@ -264,14 +268,15 @@ impl Hub {
 
     /// Ends a stream's feed here; what it holds so far is still sent.
     pub fn unfollow(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        let overtaken = conn.stream().is_some_and(|s| conn.output.is_overrun(&self.channels, s.dialect));
-        if overtaken && let Some(stream) = conn.stream() {
+        let Some(conn) = self.conns.get(id) else { return };
+        let overrun = conn.stream().filter(|s| conn.output.is_overrun(&self.channels, s.dialect));
+        if let Some(stream) = overrun {
             // Events that it had still to send are gone: going on would leave a hole that nobody is told of.
             let name = crate::ground::config::DIALECTS[usize::from(stream.dialect)];
             self.stats.dialect(name).streams_cut += 1;
-            self.doomed.push(id);
+            self.doom(id);
         }
+        let Some(conn) = self.conns.get_mut(id) else { return };
         if let Some(tail) = conn.output.end_tail(&self.channels) {
             self.channels[usize::from(tail.channel)].leave(tail.feed, id.slot);
         }
@@ -286,10 +291,6 @@ impl Hub {
         if conn.ending == Ending::No {
             if !stream.lending.bare {
                 conn.output.push_static(LAST_CHUNK);
-            } else if conn.output.is_empty(&self.channels) {
-                // Without chunks the end of the connection is the end of the stream, and nothing stands before it.
-                self.doom(id);
-                return;
             }
             stream.keepalive_at = Mono::NEVER;
             conn.ending = Ending::AfterFlush;
