@@ -295,7 +295,8 @@ impl Output {
         let next = match self.parts.first() {
             Some(Part::Run(run)) => Some((run.clone(), true)),
             Some(_) => None,
-            None => self.tail.as_ref().and_then(|tail| {
+            // Old frames come first, also while a step through them has found none.
+            None => self.tail.as_ref().filter(|tail| tail.catch_up.is_none()).and_then(|tail| {
                 let channel = &channels[usize::from(tail.channel)];
                 channel.feed(tail.feed).runs_from(tail.cursor, channel.arena()).next().map(|run| (run, false))
             }),
