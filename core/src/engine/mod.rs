@@ -295,7 +295,8 @@ impl Engine {
             return true;
         }
         if conn.ending != Ending::No {
-            if matches!(&conn.machine, Machine::Http(server) if server.waiting() == 0 && !server.input.is_empty()) {
+            if matches!(&conn.machine, Machine::Http(server) if server.waiting() == 0 && !server.input.is_empty())
+            {
                 // Requests that stand before a half-close; what is left of them after this is no whole request.
                 self.serve(id, &[]);
                 self.settle();

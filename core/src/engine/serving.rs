@@ -6,7 +6,7 @@ use crate::dialect::problem::problem;
 use crate::dialect::{Asker, Dialect, Verdict};
 use crate::ground::id::ConnId;
 use crate::hub::Hub;
-use crate::hub::conn::Machine;
+use crate::hub::conn::{Ending, Machine};
 use crate::wire::Fault;
 use crate::wire::http::head::{Head, parse};
 use crate::wire::http::reply::{Asked, Reply, UNREADABLE};
