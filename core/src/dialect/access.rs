@@ -19,7 +19,8 @@ pub fn native_refusal(peer: IpAddr, head: &Head<'_>) -> Option<&'static str> {
     if PROXY_FIELDS.iter().any(|name| head.field(name).is_some()) {
         return Some("without tokens, /v1 is closed to requests that come through a proxy");
     }
-    if !head.host.is_none_or(names_loopback) {
+    // HTTP/1.0 may leave Host out; one that is there and empty names nobody.
+    if !head.host.map_or(head.field("host").is_none(), names_loopback) {
         return Some("without tokens, /v1 is open only when Host is localhost or a loopback address");
     }
     None

@@ -17,6 +17,7 @@ use crate::event::channel::{Channel, FeedId};
 use crate::event::output::Output;
 use crate::ground::id::{ConnId, ListenerId, Seq};
 use crate::ground::stats::Stats;
+use crate::ground::time::Mono;
 use crate::hub::Hub;
 use crate::hub::conn::{Conn, Stream};
 use crate::log::record::Record;
@@ -102,7 +103,7 @@ pub trait Dialect: std::fmt::Debug + Send {
     fn closed(&mut self, _hub: &mut Hub, _output: &Output, _stream: &Stream) {}
 
     /// A deadline of its own has come.
-    fn handle_timeout(&mut self, _hub: &mut Hub, _key: u32) {}
+    fn handle_timeout(&mut self, _hub: &mut Hub, _key: u32, _at: Mono) {}
 
     /// The configuration has changed.
     fn reloaded(&mut self, _hub: &mut Hub) {}

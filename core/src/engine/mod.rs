@@ -184,9 +184,10 @@ impl Engine {
                 Due::Conn(id) => self.conn_due(id, at),
                 Due::Dialect(dialect, key) => {
                     if let Some(dialect) = self.dialects.get_mut(usize::from(dialect)) {
-                        dialect.handle_timeout(&mut self.hub, key);
+                        dialect.handle_timeout(&mut self.hub, key, at);
                     }
                 }
+                Due::Flush(id) => self.hub.flush(id),
                 Due::Source(_) => {
                     if let Some(demo) = self.demo.as_mut().filter(|_| !self.hub.stopping) {
                         let next = demo.handle_timeout(&mut self.hub);
@@ -246,8 +247,9 @@ impl Engine {
             });
         }
         if conn.output.is_searching() {
-            // A step through old events found nothing; the next one has its turn after the others.
-            self.hub.flush(id);
+            // A step through old events found nothing; the next one comes in the loop's next turn, so that sockets are
+            // read in between.
+            self.hub.deadlines.arm(self.hub.now.mono, Due::Flush(id));
             return None;
         }
         let lingers = matches!(conn.machine, Machine::Lingering);
@@ -432,7 +434,7 @@ impl Engine {
     }
 
     /// All that was queued is sent: ends the sending direction, and swallows input until the peer ends as well.
-    fn finish(&mut self, id: ConnId) {
+    pub(super) fn finish(&mut self, id: ConnId) {
         let linger_ms = self.hub.config.limits.linger_ms;
         let now = self.hub.now.mono;
         let Some(conn) = self.hub.conns.get_mut(id) else { return };

@@ -91,20 +91,7 @@ impl Engine {
                     }
                 },
                 Next::Fault(fault) => return self.fault(id, fault),
-                Next::GiveUp => {
-                    let Hub { conns, channels, .. } = &mut self.hub;
-                    let Some(conn) = conns.get_mut(id) else { return };
-                    if let Machine::Http(server) = &mut conn.machine {
-                        server.close();
-                    }
-                    // The answer may still be on its way.
-                    if conn.output.is_empty(channels) {
-                        self.hub.doom(id);
-                    } else {
-                        conn.ending = Ending::AfterFlush;
-                    }
-                    return;
-                }
+                Next::GiveUp => return self.give_up(id),
             }
         }
     }
@@ -233,6 +220,19 @@ impl Engine {
         self.hub.reply(id, request, reply);
     }
 
+    /// Takes no more, sends what is owed, and ends the connection.
+    fn give_up(&mut self, id: ConnId) {
+        let Hub { conns, channels, .. } = &mut self.hub;
+        let Some(conn) = conns.get_mut(id) else { return };
+        let Machine::Http(server) = &mut conn.machine else { return };
+        server.close();
+        if server.waiting() == 0 && conn.output.is_empty(channels) {
+            return self.finish(id);
+        }
+        conn.ending = Ending::AfterFlush;
+        self.hub.flush(id);
+    }
+
     /// The peer of a connection without a stream let a deadline pass.
     pub(super) fn http_due(&mut self, id: ConnId) {
         let now = self.hub.now.mono;
@@ -244,6 +244,7 @@ impl Engine {
             Some(Expired::Idle) if !conn.output.is_empty(channels) => server.wind(now, &config.limits),
             Some(Expired::Idle) => self.hub.doom(id),
             Some(Expired::Request(fault)) => self.fault(id, fault),
+            Some(Expired::GiveUp) => self.give_up(id),
             None => {}
         }
         self.hub.arm(id);

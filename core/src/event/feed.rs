@@ -31,6 +31,9 @@ impl Feed {
             Some(last) if last.end == run.start => last.end = run.end,
             Some(_) | None => self.runs.push_back(run),
         }
+        // What came in this turn of the loop stays until the readers were told: one that takes everything at once must
+        // not be found too slow for a batch.
+        let runs_max = if self.dirty { usize::MAX } else { runs_max };
         while self.runs.front().is_some_and(|r| r.end <= arena.start()) || self.runs.len() > runs_max {
             let Some(gone) = self.runs.pop_front() else { break };
             self.lost = gone.end;

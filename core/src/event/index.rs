@@ -4,7 +4,7 @@
 //! Each clause is posted under the one of its tests that fewest others are posted under; the rest of the clause is
 //! checked when an event hits that posting. A clause without any test that can be looked up is asked every time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use foldhash::quality::FixedState;
 
@@ -39,6 +39,8 @@ struct Posted {
 struct Postings {
     exact: Map<Box<str>, Vec<u32>>,
     prefix: Map<Box<str>, Vec<u32>>,
+    /// The lengths of the prefixes, and how many have each: a value is cut there and nowhere else.
+    lengths: BTreeMap<usize, usize>,
     any: Vec<u32>,
 }
 
@@ -55,7 +57,13 @@ impl Postings {
         match pattern {
             Pattern::Any => self.any.push(clause),
             Pattern::Exact(value) => self.exact.entry(value.clone()).or_default().push(clause),
-            Pattern::Prefix(prefix) => self.prefix.entry(prefix.clone()).or_default().push(clause),
+            Pattern::Prefix(prefix) => {
+                let list = self.prefix.entry(prefix.clone()).or_default();
+                if list.is_empty() {
+                    *self.lengths.entry(prefix.len()).or_default() += 1;
+                }
+                list.push(clause);
+            }
         }
     }
 
@@ -76,6 +84,14 @@ impl Postings {
         };
         if map.get_mut(value).is_some_and(take) {
             map.remove(value);
+            if matches!(pattern, Pattern::Prefix(_))
+                && let Some(count) = self.lengths.get_mut(&value.len())
+            {
+                *count -= 1;
+                if *count == 0 {
+                    self.lengths.remove(&value.len());
+                }
+            }
         }
     }
 
@@ -144,6 +160,7 @@ impl Index {
                 let postings = self.properties.entry(name).or_insert_with(|| Postings {
                     exact: Map::with_hasher(hash.clone()),
                     prefix: Map::with_hasher(hash.clone()),
+                    lengths: BTreeMap::new(),
                     any: Vec::new(),
                 });
                 for pattern in &test.patterns {
@@ -176,11 +193,9 @@ impl Index {
             if let Some(list) = postings.exact.get(value) {
                 ask(list);
             }
-            if !postings.prefix.is_empty() {
-                for (dot, _) in value.match_indices('.') {
-                    if let Some(list) = postings.prefix.get(&value[..=dot]) {
-                        ask(list);
-                    }
+            for length in postings.lengths.keys() {
+                if let Some(list) = value.get(..*length).and_then(|prefix| postings.prefix.get(prefix)) {
+                    ask(list);
                 }
             }
         });
@@ -194,7 +209,7 @@ fn is_common(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     use proptest::prelude::*;
 

@@ -189,8 +189,11 @@ impl Output {
     pub fn end_tail(&mut self, channels: &[Channel]) -> Option<Tail> {
         let tail = self.tail.take()?;
         let channel = &channels[usize::from(tail.channel)];
-        for run in channel.feed(tail.feed).runs_from(tail.cursor, channel.arena()) {
-            self.push_run(run);
+        // Whoever still looks through old frames gets no newer ones: it comes back for all of them.
+        if tail.catch_up.is_none() {
+            for run in channel.feed(tail.feed).runs_from(tail.cursor, channel.arena()) {
+                self.push_run(run);
+            }
         }
         Some(tail)
     }
@@ -286,12 +289,12 @@ impl Output {
             runs.into_iter().for_each(|run| self.push_run(run));
         }
         if lending.bare {
-            self.strip_first(channels, channel);
+            self.strip_first(channels, home);
         }
     }
 
     /// Turns the next frame into a part without its chunk framing.
-    fn strip_first(&mut self, channels: &[Channel], channel: u8) {
+    fn strip_first(&mut self, channels: &[Channel], home: &Channel) {
         let next = match self.parts.first() {
             Some(Part::Run(run)) => Some((run.clone(), true)),
             Some(_) => None,
@@ -302,7 +305,7 @@ impl Output {
             }),
         };
         let Some((run, is_part)) = next else { return };
-        let arena = channels[usize::from(channel)].arena();
+        let arena = home.arena();
         let frame = run.start..arena.frame_end(run.start);
         let bytes = without_chunk_framing(&arena.slices(frame.clone()).concat());
         if is_part {
@@ -329,7 +332,7 @@ impl Output {
             match part {
                 Part::Bytes(bytes) | Part::Bare(bytes, _) => out.add(&bytes[skip as usize..]),
                 Part::Static(bytes) => out.add(&bytes[skip as usize..]),
-                // Its frames lose their framing one by one, each when it is the first part.
+                // It has its framing still; [`Output::refill`] strips one frame once it is first.
                 Part::Run(_) if lending.bare => return out,
                 Part::Run(run) => {
                     let Some(arena) = arena else { return out };
@@ -346,9 +349,12 @@ impl Output {
         }
         let channel = &channels[usize::from(tail.channel)];
         for run in channel.feed(tail.feed).runs_from(tail.cursor, channel.arena()) {
+            if !out.has_room() {
+                break;
+            }
             let end = if lending.one_frame { channel.arena().frame_end(run.start) } else { run.end };
             channel.arena().slices(run.start..end).into_iter().for_each(|slice| out.add(slice));
-            if !out.has_room() || lending.one_frame {
+            if lending.one_frame {
                 break;
             }
         }

@@ -11,6 +11,8 @@ use super::time::Mono;
 pub enum Due {
     /// A connection's earliest deadline; its machine knows why.
     Conn(ConnId),
+    /// A connection that goes on in the next turn of the loop.
+    Flush(ConnId),
     /// A dialect's own deadline: its place in the list of dialects, and a key of its choice.
     Dialect(u8, u32),
     /// The next event of a source.

@@ -72,6 +72,7 @@ limits! {
     xms_drain_ms = 2_000, "After DELETE or at a stop, the time an XMS stream has to take what is queued.";
     shutdown_ms = 5_000, "From the signal to stop until connections that are still open are closed.";
     notes_per_s = 100, "Lines a second that peers' doings may add to the server's own log. Beyond: left out, and their number told.";
+    note_chars = 1_000, "Characters of such a line. Beyond: left out.";
     turn_reads = 16, "Reads of one socket in a turn of the loop, so that one peer starves nobody.";
     turn_write_bytes = 1_048_576, "Bytes written to one socket in a turn of the loop.";
 }

@@ -145,7 +145,11 @@ impl Hub {
         }
         self.noted.1 += 1;
         if self.noted.1 <= bound {
-            self.actions.push_back(Action::Note(Note { level, text: text.into() }));
+            // Peers' words are in it: they write no lines of their own, and no long ones.
+            let chars_max = self.config.limits.note_chars as usize;
+            let text =
+                text.into().chars().take(chars_max).map(|c| if c.is_control() { ' ' } else { c }).collect();
+            self.actions.push_back(Action::Note(Note { level, text }));
         }
     }
 

@@ -33,6 +33,8 @@ pub enum Change {
     Expired {
         /// Its id.
         id: Uuid,
+        /// What "too long" was for the engine that said so: all engines judge by it, whatever they have reloaded.
+        idle_ms: u64,
     },
     /// A stream opens.
     Opened {

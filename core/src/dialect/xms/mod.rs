@@ -22,6 +22,7 @@ use crate::event::{Data, Event};
 use crate::ground::config::Config;
 use crate::ground::id::{ConnId, Seq};
 use crate::ground::stats::{NotSent, Stats};
+use crate::ground::time::Mono;
 use crate::hub::Hub;
 use crate::hub::action::Level;
 use crate::hub::conn::{Conn, Stream};
@@ -184,8 +185,8 @@ impl Dialect for Xms {
         self.stream_closed(hub, output, stream);
     }
 
-    fn handle_timeout(&mut self, hub: &mut Hub, key: u32) {
-        self.handler_due(hub, key);
+    fn handle_timeout(&mut self, hub: &mut Hub, key: u32, at: Mono) {
+        self.handler_due(hub, key, at);
     }
 
     fn reloaded(&mut self, hub: &mut Hub) {

@@ -114,7 +114,7 @@ impl Xms {
         take
     }
 
-    fn refuse_creation(&self, hub: &Hub, app: &str) -> Option<Reply> {
+    pub(super) fn refuse_creation(&self, hub: &Hub, app: &str) -> Option<Reply> {
         let max = hub.config.limits.xms_handlers_per_app;
         (self.state.count(app) as u64 >= max).then(|| {
             render::error(503, &format!("the application has {max} eventhandlers, which is all it may have"))

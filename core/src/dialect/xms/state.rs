@@ -20,7 +20,7 @@ use crate::ground::config::Config;
 use crate::ground::id::{ConnId, Seq};
 use crate::ground::slots::Slots;
 use crate::ground::stats::XmsAppStats;
-use crate::ground::time::Wall;
+use crate::ground::time::{Mono, Wall};
 use crate::hub::Hub;
 
 /// One eventhandler.
@@ -50,8 +50,6 @@ pub struct Handler {
     pub(super) streams: Vec<u32>,
     /// Since when no stream is open.
     pub(super) idle_since: Wall,
-    /// A deadline will look whether it has been idle for too long.
-    pub(super) expiry_armed: bool,
     /// It was deleted; streams that are still open are ending.
     pub(super) gone: bool,
     pub(super) sent: u64,
@@ -91,6 +89,9 @@ pub struct State {
     /// Eventhandlers that were deleted while streams were open.
     gone: BTreeMap<Uuid, u32>,
     pub(super) streams: Slots<OpenStream>,
+    /// When a deadline looks whether the eventhandler at a place was idle for too long: one for each place, whoever
+    /// comes and goes there.
+    pub(super) expiry: Vec<Mono>,
     apps: BTreeMap<Box<str>, App>,
     created: u64,
 }
@@ -190,17 +191,20 @@ impl Handler {
             feed.position_of_newest(max, arena)
         });
         let live = feed.frames_from(from, arena);
-        let mut backlog: Vec<_> =
-            self.backlog.iter().map(|r| r.start.max(young)..r.end).filter(|r| !r.is_empty()).collect();
-        let mut old: u64 = backlog.iter().map(|r| arena.frames_in(r.clone())).sum();
-        while old > max - live.min(max) {
-            let first = &mut backlog[0];
-            first.start = arena.frame_end(first.start);
-            old -= 1;
-            if first.is_empty() {
-                backlog.remove(0);
+        let room = max - live.min(max);
+        let (mut backlog, mut old) = (Vec::new(), 0);
+        for run in self.backlog.iter().rev() {
+            let run = run.start.max(young)..run.end;
+            let here = arena.frames_in(run.clone());
+            if here == 0 || old == room {
+                break;
             }
+            let skipped = usize::try_from(here.saturating_sub(room - old)).unwrap_or(usize::MAX);
+            let start = arena.frames_from(run.start).nth(skipped).map_or(run.end, |(f, _)| f.start);
+            old += here.min(room - old);
+            backlog.push(start..run.end);
         }
+        backlog.reverse();
         Replay { backlog, from, frames: live + old }
     }
 
@@ -210,6 +214,9 @@ impl Handler {
         if self.open == 0 {
             let runs = channel.feed(self.feed).runs_from(self.position, channel.arena());
             self.backlog.extend(runs);
+            // A run holds a frame at least, so older ones would never be replayed.
+            let excess = self.backlog.len().saturating_sub(config.xms.replay_events as usize);
+            self.backlog.drain(..excess);
         }
         self.position = channel.arena().end();
         self.subscriptions = subscriptions;
@@ -227,6 +234,7 @@ impl State {
             by_id: Map::with_hasher(FixedState::with_seed(hash_seed)),
             gone: BTreeMap::new(),
             streams: Slots::default(),
+            expiry: Vec::new(),
             apps: BTreeMap::new(),
             created: 0,
         }
@@ -285,13 +293,15 @@ impl State {
             open: 0,
             streams: Vec::new(),
             idle_since: wall,
-            expiry_armed: false,
             gone: false,
             sent: 0,
             replayed: 0,
             dropped: 0,
         };
         let place = self.handlers.insert(handler);
+        if place as usize == self.expiry.len() {
+            self.expiry.push(Mono::NEVER);
+        }
         self.by_id.insert(id, place);
         self.apps.entry(app).or_default().listed.insert(self.created, place);
         place

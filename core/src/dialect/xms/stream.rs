@@ -15,6 +15,7 @@ use crate::event::output::{Lending, Output, Tail};
 use crate::ground::deadline::Due;
 use crate::ground::id::{ConnId, Seq};
 use crate::ground::stats::NotSent;
+use crate::ground::time::Mono;
 use crate::hub::action::Level;
 use crate::hub::conn::Stream;
 use crate::hub::{Hub, StreamHead};
@@ -46,7 +47,7 @@ impl Xms {
                     answer(hub, waiting, Reply::empty(204));
                 }
             },
-            Change::Expired { id } => self.expired(hub, record, id),
+            Change::Expired { id, idle_ms } => self.expired(hub, record, id, idle_ms),
             Change::Opened { id } => self.opened(hub, record, waiting, id),
             Change::Closed { id, read, sent, replayed, backlog, position } => {
                 if let Some(place) = self.state.place_of_any(id) {
@@ -65,13 +66,19 @@ impl Xms {
         app: Box<str>,
         edits: &[Edit],
     ) {
+        let at = waiting.and_then(|(conn, request)| {
+            self.creating.iter().position(|(c, r, _)| (*c, *r) == (conn, request))
+        });
+        let location = at.map(|at| self.creating.remove(at).2).unwrap_or_default();
+        if let Some(reply) = self.refuse_creation(hub, &app) {
+            // Others were made since this request was judged.
+            return answer(hub, waiting, reply);
+        }
         let channel = &mut hub.channels[usize::from(self.channel)];
         let made = (id, app, apply(Vec::new(), edits));
         let place = self.state.insert(channel, &hub.config, made, record.header.wall);
         self.arm_expiry(hub, place, hub.config.xms.idle_ms);
         let Some((conn, request)) = waiting else { return };
-        let at = self.creating.iter().position(|(c, r, _)| (*c, *r) == (conn, request));
-        let location = at.map(|at| self.creating.remove(at).2).unwrap_or_default();
         if let Some(view) = self.state.view(&hub.config, id) {
             let reply =
                 Reply::new(201, render::XML, render::handler(view.borrow())).with("Location", location);
@@ -234,30 +241,32 @@ impl Xms {
         }
     }
 
-    /// Looks after an idle eventhandler in `in_ms`; one deadline at a time is enough, it arms itself anew.
+    /// Looks after an idle eventhandler in `in_ms`; one deadline for a place is enough, it arms itself anew.
     fn arm_expiry(&mut self, hub: &mut Hub, place: u32, in_ms: u64) {
-        if let Some(handler) = self.state.at(place).filter(|h| !h.expiry_armed && hub.config.xms.idle_ms > 0)
-        {
-            handler.expiry_armed = true;
-            hub.deadlines.arm(hub.now.mono.plus_ms(in_ms), Due::Dialect(self.channel, place));
+        let at = hub.now.mono.plus_ms(in_ms);
+        if hub.config.xms.idle_ms > 0 && at < self.state.expiry[place as usize] {
+            self.state.expiry[place as usize] = at;
+            hub.deadlines.arm(at, Due::Dialect(self.channel, place));
         }
     }
 
     /// The time that an eventhandler may be idle has changed.
     pub(super) fn rearm_expiry(&mut self, hub: &mut Hub) {
         for place in self.state.places() {
-            if let Some(handler) = self.state.at(place).filter(|h| h.open == 0) {
-                handler.expiry_armed = false;
+            if self.state.at(place).is_some_and(|h| h.open == 0) {
                 self.arm_expiry(hub, place, 0);
             }
         }
     }
 
     /// An eventhandler may have been without a stream for too long. One engine says so, in the log.
-    pub(super) fn handler_due(&mut self, hub: &mut Hub, place: u32) {
+    pub(super) fn handler_due(&mut self, hub: &mut Hub, place: u32, at: Mono) {
         let idle_ms = hub.config.xms.idle_ms;
+        if self.state.expiry[place as usize] != at {
+            return;
+        }
+        self.state.expiry[place as usize] = Mono::NEVER;
         let Some(handler) = self.state.at(place) else { return };
-        handler.expiry_armed = false;
         if handler.open > 0 || handler.gone || idle_ms == 0 {
             return;
         }
@@ -266,15 +275,14 @@ impl Xms {
             return self.arm_expiry(hub, place, idle_ms - idle);
         }
         if handler.id.as_u128() % u128::from(hub.place.shards) == u128::from(hub.place.shard.0) {
-            let change = Change::Expired { id: handler.id };
+            let change = Change::Expired { id: handler.id, idle_ms };
             hub.append(Actor::Server("expiry"), None, true, true, Body::Change(NAME, change.encode()));
         }
     }
 
     /// Whether it still was idle for long enough when the log said so.
-    fn expired(&mut self, hub: &mut Hub, record: &Record, id: Uuid) {
+    fn expired(&mut self, hub: &mut Hub, record: &Record, id: Uuid, idle_ms: u64) {
         let Some(place) = self.state.place(id) else { return };
-        let idle_ms = hub.config.xms.idle_ms;
         let Some(handler) = self.state.at(place) else { return };
         if handler.open == 0 && record.header.wall.since(handler.idle_since) >= idle_ms {
             self.delete(hub, place);

@@ -18,6 +18,8 @@ enum State {
     Length(u64),
     /// In a chunk's size, so far this much; whether a digit was seen.
     Size(u64, bool),
+    /// In the blanks after a chunk's size.
+    Blank(u64),
     /// In a chunk's extensions.
     Extension(u64),
     /// The CR of the size line has come.
@@ -60,6 +62,7 @@ impl Body {
             State::Length(n)
             | State::Data(n)
             | State::Size(n, _)
+            | State::Blank(n)
             | State::Extension(n)
             | State::SizeEnd(n) => n,
             State::DataCr
@@ -94,6 +97,7 @@ impl Body {
                     };
                 }
                 State::Size(..)
+                | State::Blank(_)
                 | State::Extension(_)
                 | State::SizeEnd(_)
                 | State::DataCr
@@ -125,7 +129,11 @@ impl Body {
                 State::Size(size << 4 | digit, true)
             }
             (State::Size(size, true), b'\r') => State::SizeEnd(size),
-            (State::Size(size, true), b';' | b' ' | b'\t') => State::Extension(size),
+            (State::Size(size, true), b';') => State::Extension(size),
+            (State::Size(size, true) | State::Blank(size), b' ' | b'\t') => State::Blank(size),
+            (State::Blank(size), b';') => State::Extension(size),
+            (State::Blank(size), b'\r') => State::SizeEnd(size),
+            (State::Blank(_), _) => return Err(Fault::bad("a chunk's size is malformed")),
             (State::Size(..), _) => return Err(Fault::bad("a chunk's size is malformed")),
             (State::Extension(size), b'\r') => State::SizeEnd(size),
             (State::Extension(_), b'\n' | 0..=8 | 11..=31 | 127) => {

@@ -119,9 +119,8 @@ pub fn parse(input: &[u8], fields_max: usize) -> Result<Head<'_>, Fault> {
     let mut fields = Vec::with_capacity(request.headers.len());
     for field in request.headers.iter() {
         let value = std::str::from_utf8(field.value)
-            .map_err(|_| Fault::bad("a header field's value is not UTF-8"))?
-            .trim_matches([' ', '\t']);
-        fields.push((field.name, value));
+            .map_err(|_| Fault::bad("a header field's value is not UTF-8"))?;
+        fields.push((field.name, trim(value)));
     }
     let http11 = version == 1;
     let (authority, path, query) = split_target(method, target)?;
@@ -138,6 +137,11 @@ pub fn parse(input: &[u8], fields_max: usize) -> Result<Head<'_>, Fault> {
         host: authority.or(host),
         fields,
     })
+}
+
+/// White space of RFC 9110 section 5.6.3 alone: others take a no-break space for a part of the value.
+fn trim(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
 }
 
 fn values<'a>(fields: &'a [(&'a str, &'a str)], name: &'a str) -> impl Iterator<Item = &'a str> {
@@ -193,9 +197,9 @@ fn is_host(text: &str) -> bool {
 
 /// RFC 9112 section 6: one length, or chunked, never both.
 fn judge_framing(fields: &[(&str, &str)], http11: bool) -> Result<Framing, Fault> {
-    let mut codings = values(fields, "transfer-encoding").flat_map(|v| v.split(',')).map(str::trim);
+    let mut codings = values(fields, "transfer-encoding").flat_map(|v| v.split(',')).map(trim);
     let coding = codings.next();
-    let mut lengths = values(fields, "content-length").flat_map(|v| v.split(',')).map(str::trim);
+    let mut lengths = values(fields, "content-length").flat_map(|v| v.split(',')).map(trim);
     let length = lengths.next();
     match (coding, length) {
         (None, None) => Ok(Framing::Length(0)),
@@ -229,7 +233,7 @@ fn judge_framing(fields: &[(&str, &str)], http11: bool) -> Result<Framing, Fault
 }
 
 fn connection_has(fields: &[(&str, &str)], option: &str) -> bool {
-    values(fields, "connection").flat_map(|v| v.split(',')).any(|o| o.trim().eq_ignore_ascii_case(option))
+    values(fields, "connection").flat_map(|v| v.split(',')).any(|o| trim(o).eq_ignore_ascii_case(option))
 }
 
 /// RFC 9112 section 9.3.

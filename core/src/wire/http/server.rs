@@ -26,7 +26,7 @@ pub enum Next<'i> {
     More,
     /// The peer broke the protocol: answer it, and end the connection.
     Fault(Fault),
-    /// More of a refused body came than is swallowed: end the connection.
+    /// A refused body is malformed or longer than what is swallowed: end the connection after what is owed.
     GiveUp,
 }
 
@@ -44,6 +44,8 @@ pub enum Admitted<'i> {
 pub enum Expired {
     /// Nothing was asked: close without a word.
     Idle,
+    /// The body of a request that has its answer came too slowly: close after what is owed.
+    GiveUp,
     /// A request did not come to its end in time: answer 408 and close.
     Request(Fault),
 }
@@ -156,14 +158,15 @@ impl Server {
             Phase::Discard { body, left } => {
                 let mut swallowed = 0;
                 match body.receive(input, |bytes| swallowed += bytes.len() as u64) {
-                    Err(fault) => return Next::Fault(fault),
+                    // The request has its answer already.
+                    Err(_) => return Next::GiveUp,
                     Ok(taken) => *input = &input[taken..],
-                }
-                if swallowed > *left {
-                    return Next::GiveUp;
                 }
                 if let Due::Body { received, .. } = &mut self.due {
                     *received += swallowed;
+                }
+                if swallowed > *left {
+                    return Next::GiveUp;
                 }
                 *left -= swallowed;
                 if !body.is_done() {
@@ -272,6 +275,10 @@ impl Server {
         let number = self.first.wrapping_add(self.waiting.len() as u32);
         self.waiting.push_back(Waiting { asked, reply: None });
         self.exclusive |= exclusive;
+        if !asked.keep_alive {
+            // RFC 9112 section 9.6: what follows the request that ends the connection is no request.
+            self.close();
+        }
         number
     }
 
@@ -381,6 +388,9 @@ impl Server {
             Due::Body { started, received } => {
                 let earned = received.saturating_mul(1_000) / limits.body_bytes_per_s.max(1);
                 let deadline = started.plus_ms(limits.body_grace_ms).plus_ms(earned);
+                if deadline <= now && matches!(self.phase, Phase::Discard { .. }) {
+                    return Some(Expired::GiveUp);
+                }
                 if deadline <= now {
                     return Some(Expired::Request(Fault {
                         status: 408,
