@@ -8,7 +8,8 @@ use crate::hub::Hub;
 use crate::wire::http::head::Head;
 
 /// Header fields that a proxy adds.
-const PROXY_FIELDS: [&str; 3] = ["forwarded", "x-forwarded-for", "via"];
+const PROXY_FIELDS: [&str; 6] =
+    ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"];
 
 /// Why a peer may not use `/v1`, if so.
 #[must_use]

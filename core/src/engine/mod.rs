@@ -332,7 +332,7 @@ impl Engine {
         self.hub.conns.get(id).is_some_and(|conn| match &conn.machine {
             _ if conn.ending == Ending::Half => false,
             Machine::Http(server) => {
-                (server.input.len() as u64) < limits.read_buffer_bytes
+                (server.input.len() as u64) < limits.read_buffer_bytes.max(limits.head_bytes + 1)
                     && (server.waiting() as u64) < limits.pipelined_requests
                     && conn.output.private_bytes() < limits.reply_bytes
             }

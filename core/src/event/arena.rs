@@ -106,6 +106,8 @@ impl Arena {
         self.ring[at..at + first].copy_from_slice(&bytes[..first]);
         self.ring[..bytes.len() - first].copy_from_slice(&bytes[first..]);
         self.end += len;
+        // A wall clock that was set back must not put the frames out of their order.
+        let wall = self.frames.back().map_or(wall, |last| last.wall.max(wall));
         self.frames.push_back(Frame { start, seq, wall, event });
         start..self.end
     }

@@ -152,6 +152,12 @@ impl Output {
         }
     }
 
+    /// Puts runs of the arena before the rest of the feed, but never inside a frame.
+    pub fn interject_runs(&mut self, runs: Vec<Range<Position>>, arena: &Arena) {
+        self.finish_frame(arena);
+        runs.into_iter().for_each(|run| self.push_run(run));
+    }
+
     /// Puts bytes that never change after the parts, whatever follows.
     pub fn push_static(&mut self, bytes: &'static [u8]) {
         self.parts.push(Part::Static(bytes));

@@ -44,6 +44,9 @@ impl FromStr for Network {
             None => (text, None),
         };
         let address: IpAddr = address.parse().map_err(|_| format!("`{text}` is no address or network"))?;
+        if matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some()) {
+            return Err(format!("`{text}`: write a v4-mapped address as the v4 address"));
+        }
         let bits = if address.is_ipv4() { 32 } else { 128 };
         let prefix = match prefix {
             None => bits,
@@ -87,7 +90,9 @@ mod tests {
 
     #[test]
     fn bad_networks_are_refused() {
-        for text in ["", "127.0.0.1/33", "::1/129", "localhost", "10.0.0.0/-1", "10.0.0.0/"] {
+        for text in
+            ["::ffff:10.0.0.0/104", "", "127.0.0.1/33", "::1/129", "localhost", "10.0.0.0/-1", "10.0.0.0/"]
+        {
             assert!(text.parse::<Network>().is_err(), "{text}");
         }
     }

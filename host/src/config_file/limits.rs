@@ -65,7 +65,8 @@ pub(super) fn bounds(name: &str) -> RangeInclusive<u64> {
         "read_buffer_bytes" | "head_bytes" | "reply_bytes" => KIB..=1_024 * MIB,
         "publish_bytes" => KIB..=1_024 * MIB,
         "retained_bytes" | "xms_arena_bytes" => MIB..=TIB,
-        // Four hexadecimal digits on the length line (reference/xms.md 2.5).
+        "head_fields" => 1..=128,
+        // Four hexadecimal digits on the length line (docs/xms.md).
         "xms_event_bytes" => KIB..=65_535,
         // Zero means "at once".
         "linger_ms" | "xms_drain_ms" | "shutdown_ms" | "body_grace_ms" => 0..=DAY_MS,

@@ -38,8 +38,9 @@ pub struct Handler {
     matched_before: u64,
     /// Of the matched events, from the first on, how many are sent or dropped.
     pub(super) accounted: u64,
-    /// How many had matched when the latest stream opened.
+    /// How many had matched when the latest stream opened, and where that was.
     pub(super) matched_at_open: u64,
+    pub(super) opened_at: Position,
     /// Without a stream: where it stands in its feed.
     pub(super) position: Position,
     /// Without a stream: what waits of earlier feeds.
@@ -288,6 +289,7 @@ impl State {
             matched_before: 0,
             accounted: 0,
             matched_at_open: 0,
+            opened_at: 0,
             position: channel.arena().end(),
             backlog: Vec::new(),
             open: 0,

@@ -138,6 +138,7 @@ impl Xms {
             (replay, backlog, cursor) = (waits.frames, waits.backlog, waits.from);
         }
         handler.matched_at_open = matched;
+        handler.opened_at = channel.arena().end();
         let (feed, app_name) = (handler.feed, handler.app.clone());
         let Some((conn, request)) = waiting else { return };
         if missed > 0 {
@@ -215,24 +216,45 @@ impl Xms {
         backlog: &[(u64, u64)],
         position: u64,
     ) {
-        let arena = hub.channels[usize::from(self.channel)].arena();
+        let channel = &hub.channels[usize::from(self.channel)];
+        let arena = channel.arena();
         let Some(handler) = self.state.at(place) else { return };
         handler.open = handler.open.saturating_sub(1);
         handler.sent += sent;
         handler.replayed += replayed;
-        if handler.open > 0 {
-            // Another stream is open, and gets what came after it opened.
-            let lost = handler.matched_at_open.saturating_sub(read);
-            handler.dropped += lost;
-            return;
-        }
-        handler.accounted = read;
-        handler.position = arena.position_of(Seq(position));
-        handler.backlog = backlog
+        let position = arena.position_of(Seq(position));
+        let mut backlog: Vec<Range<Position>> = backlog
             .iter()
             .map(|(first, last)| arena.position_of(Seq(*first))..arena.position_of(Seq(*last + 1)))
             .filter(|run| !run.is_empty())
             .collect();
+        if handler.open > 0 {
+            // Another stream has opened meanwhile, and gets what came after that. A client that came back before its old
+            // stream was seen to be dead gets what that one did not send, late rather than never.
+            let unsent = handler.matched_at_open.saturating_sub(read);
+            if !handler.gone && unsent > 0 {
+                let feed = channel.feed(handler.feed).runs_from(position, arena);
+                backlog.extend(feed.map(|r| r.start..r.end.min(handler.opened_at)).filter(|r| !r.is_empty()));
+            }
+            let kept =
+                if handler.open == 1 { backlog.iter().map(|r| arena.frames_in(r.clone())).sum() } else { 0 };
+            let kept = unsent.min(kept);
+            handler.dropped += unsent - kept;
+            if let Some(tag) = handler.streams.first().copied().filter(|_| kept > 0) {
+                let stream = &mut self.state.streams[tag];
+                stream.base = stream.base.saturating_sub(kept);
+                stream.replay += kept;
+                if let Some(conn) = hub.conns.get_mut(stream.conn) {
+                    conn.output.interject_runs(backlog, arena);
+                }
+                let conn = stream.conn;
+                hub.flush(conn);
+            }
+            return;
+        }
+        handler.accounted = read;
+        handler.position = position;
+        handler.backlog = backlog;
         handler.idle_since = record.header.wall;
         if handler.gone {
             self.state.bury(place);

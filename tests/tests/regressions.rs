@@ -1,4 +1,4 @@
-//! Small tests of what a review suspected; each fails where the suspicion holds.
+//! Faults that reading the code brought to light: each test failed before its fault was mended.
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, missing_docs)]
 
 use std::collections::BTreeMap;
@@ -185,7 +185,7 @@ const HANGUP: &str = r#"{"type":"call.hangup","subject":"call/1"}"#;
 
 /// A peer asks for a stream and is gone in the same turn.
 #[test]
-fn r01_a_stream_request_whose_peer_half_closes_is_not_kept_for_ever() {
+fn a_stream_request_whose_peer_half_closes_is_not_kept_for_ever() {
     let mut w = World::one();
     let path = w.create(0, ANY);
     let id = w.accept(0);
@@ -199,7 +199,7 @@ fn r01_a_stream_request_whose_peer_half_closes_is_not_kept_for_ever() {
 }
 
 #[test]
-fn r02_a_backlog_of_many_runs_before_a_run_that_wraps() {
+fn a_backlog_of_many_runs_before_a_run_that_wraps() {
     let mut config = Config::default();
     config.limits.xms_arena_bytes = 65_536;
     let mut w = World::new(config, 1);
@@ -226,7 +226,7 @@ fn r02_a_backlog_of_many_runs_before_a_run_that_wraps() {
 }
 
 #[test]
-fn r03_http10_resume_has_no_chunk_lines() {
+fn http10_resume_has_no_chunk_lines() {
     let mut w = World::one();
     for _ in 0..3 {
         w.publish(0, RINGING);
@@ -239,7 +239,7 @@ fn r03_http10_resume_has_no_chunk_lines() {
 }
 
 #[test]
-fn r03b_http10_xms_replay_after_put_has_no_chunk_lines() {
+fn http10_xms_replay_after_put_has_no_chunk_lines() {
     let mut w = World::one();
     let path = w.create(0, ANY);
     w.publish(0, RINGING);
@@ -256,7 +256,7 @@ fn r03b_http10_xms_replay_after_put_has_no_chunk_lines() {
 }
 
 #[test]
-fn r04_http10_sse_that_is_stopped_with_a_backlog_gets_its_own_frames() {
+fn http10_sse_that_is_stopped_with_a_backlog_gets_its_own_frames() {
     let mut w = World::one();
     w.create(0, ANY);
     let id = w.accept(0);
@@ -276,7 +276,7 @@ fn r04_http10_sse_that_is_stopped_with_a_backlog_gets_its_own_frames() {
 }
 
 #[test]
-fn r05_a_deleted_handler_leaves_no_deadline() {
+fn a_deleted_handler_leaves_no_deadline() {
     let mut w = World::one();
     for _ in 0..50 {
         let path = w.create(0, ANY);
@@ -299,7 +299,7 @@ fn r05_a_deleted_handler_leaves_no_deadline() {
 }
 
 #[test]
-fn r06_publishing_a_value_of_many_dots_is_linear() {
+fn publishing_a_value_of_many_dots_is_linear() {
     let mut w = World::one();
     let id = w.accept(0);
     w.say(0, id, "GET /v1/events?subject=call.* HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -313,7 +313,7 @@ fn r06_publishing_a_value_of_many_dots_is_linear() {
 }
 
 #[test]
-fn r07_the_handler_limit_holds_within_a_turn() {
+fn the_handler_limit_holds_within_a_turn() {
     let mut config = Config::default();
     config.limits.xms_handlers_per_app = 1;
     let mut w = World::new(config, 1);
@@ -327,7 +327,7 @@ fn r07_the_handler_limit_holds_within_a_turn() {
 }
 
 #[test]
-fn r08_a_go_ahead_comes_after_the_replies_before_it() {
+fn a_go_ahead_comes_after_the_replies_before_it() {
     let mut w = World::one();
     let id = w.accept(0);
     let mut request = event(RINGING);
@@ -340,7 +340,7 @@ fn r08_a_go_ahead_comes_after_the_replies_before_it() {
 }
 
 #[test]
-fn r09_a_refused_body_that_comes_at_a_good_rate_is_swallowed() {
+fn a_refused_body_that_comes_at_a_good_rate_is_swallowed() {
     let mut w = World::one();
     let id = w.accept(0);
     let head = "POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n";
@@ -355,7 +355,7 @@ fn r09_a_refused_body_that_comes_at_a_good_rate_is_swallowed() {
 }
 
 #[test]
-fn r10_a_reader_that_takes_everything_is_not_cut_by_a_batch() {
+fn a_reader_that_takes_everything_is_not_cut_by_a_batch() {
     let mut w = World::one();
     w.create(0, ANY);
     let path = w.create(0, "<eventsubscribe type='ringing'/>");
@@ -368,7 +368,7 @@ fn r10_a_reader_that_takes_everything_is_not_cut_by_a_batch() {
 }
 
 #[test]
-fn r11_a_search_through_old_events_gives_the_loop_a_turn() {
+fn a_search_through_old_events_gives_the_loop_a_turn() {
     let mut w = World::one();
     for _ in 0..3 {
         w.publish(0, &format!("[{}]", vec![RINGING; 10_000].join(",")));
@@ -384,7 +384,7 @@ fn r11_a_search_through_old_events_gives_the_loop_a_turn() {
 }
 
 #[test]
-fn r12_only_blanks_and_tabs_are_white_space_of_http() {
+fn only_blanks_and_tabs_are_white_space_of_http() {
     for field in ["Transfer-Encoding: \u{a0}chunked", "Content-Length: \u{a0}5", "Content-Length: 5\u{2003}"]
     {
         let mut w = World::one();
@@ -397,7 +397,7 @@ fn r12_only_blanks_and_tabs_are_white_space_of_http() {
 }
 
 #[test]
-fn r13_a_peer_writes_no_lines_into_the_log() {
+fn a_peer_writes_no_lines_into_the_log() {
     let mut w = World::one();
     w.create(0, ANY);
     let body = format!(
@@ -415,7 +415,7 @@ fn r13_a_peer_writes_no_lines_into_the_log() {
 }
 
 #[test]
-fn r14_an_idle_http10_stream_ends_at_once_after_delete() {
+fn an_idle_http10_stream_ends_at_once_after_delete() {
     let mut w = World::one();
     let path = w.create(0, ANY);
     let stream = w.accept(0);
@@ -426,7 +426,7 @@ fn r14_an_idle_http10_stream_ends_at_once_after_delete() {
 }
 
 #[test]
-fn r15_edits_of_an_idle_handler_cost_what_they_keep() {
+fn edits_of_an_idle_handler_cost_what_they_keep() {
     let time = |rounds: usize| {
         let mut w = World::one();
         w.create(0, ANY);
@@ -450,7 +450,7 @@ fn r15_edits_of_an_idle_handler_cost_what_they_keep() {
 }
 
 #[test]
-fn r16_nothing_after_connection_close_is_served() {
+fn nothing_after_connection_close_is_served() {
     let mut w = World::one();
     let id = w.accept(0);
     let first = event(RINGING).replace("Host: localhost", "Host: localhost\r\nConnection: close");
@@ -460,7 +460,7 @@ fn r16_nothing_after_connection_close_is_served() {
 }
 
 #[test]
-fn r17_pipelined_requests_before_a_half_close_are_answered() {
+fn pipelined_requests_before_a_half_close_are_answered() {
     let mut w = World::one();
     let id = w.accept(0);
     w.input(0, id, format!("{}{}", post(ANY), post(ANY)).as_bytes());
@@ -471,7 +471,7 @@ fn r17_pipelined_requests_before_a_half_close_are_answered() {
 
 /// The old stream's end is told to shard 0 before the new stream opens on shard 1, but shard 0 has its turn later.
 #[test]
-fn r18_a_reader_that_comes_back_to_another_shard_misses_nothing() {
+fn a_reader_that_comes_back_to_another_shard_misses_nothing() {
     let mut w = World::new(Config::default(), 2);
     let path = w.create(0, ANY);
     w.turn(1);
@@ -493,7 +493,7 @@ fn r18_a_reader_that_comes_back_to_another_shard_misses_nothing() {
 }
 
 #[test]
-fn r19_all_shards_agree_on_an_expiry_while_one_has_reloaded() {
+fn all_shards_agree_on_an_expiry_while_one_has_reloaded() {
     let mut w = World::new(Config::default(), 2);
     let path = w.create(0, ANY);
     w.turn(1);
@@ -529,7 +529,7 @@ fn r19_all_shards_agree_on_an_expiry_while_one_has_reloaded() {
 }
 
 #[test]
-fn r20_the_door_wants_a_loopback_host() {
+fn the_door_wants_a_loopback_host() {
     let mut w = World::one();
     let id = w.accept(0);
     let got = w.say(0, id, "GET /v1/events HTTP/1.1\r\nHost:\r\n\r\n");
@@ -537,7 +537,7 @@ fn r20_the_door_wants_a_loopback_host() {
 }
 
 #[test]
-fn r21_a_chunk_size_is_followed_by_cr_or_an_extension() {
+fn a_chunk_size_is_followed_by_cr_or_an_extension() {
     let mut w = World::one();
     let id = w.accept(0);
     let head =
@@ -547,7 +547,7 @@ fn r21_a_chunk_size_is_followed_by_cr_or_an_extension() {
 }
 
 #[test]
-fn r22_a_body_beyond_what_is_swallowed_gets_its_answer_first() {
+fn a_body_beyond_what_is_swallowed_gets_its_answer_first() {
     let mut w = World::one();
     let id = w.accept(0);
     let head =
@@ -562,7 +562,7 @@ fn r22_a_body_beyond_what_is_swallowed_gets_its_answer_first() {
 
 /// A filtered reader is in the middle of catching up when the server stops.
 #[test]
-fn r23_a_stop_while_catching_up_leaves_no_hole() {
+fn a_stop_while_catching_up_leaves_no_hole() {
     let mut w = World::one();
     let body = format!(r#"{{"type":"a","data":{{"x":"{}"}}}}"#, "x".repeat(200));
     w.publish(0, &format!("[{}]", vec![body.as_str(); 3_000].join(",")));
@@ -583,7 +583,7 @@ fn r23_a_stop_while_catching_up_leaves_no_hole() {
 }
 
 #[test]
-fn r24_an_idle_connection_is_closed_and_the_loop_goes_on() {
+fn an_idle_connection_is_closed_and_the_loop_goes_on() {
     let mut w = World::one();
     let id = w.accept(0);
     w.say(0, id, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
