@@ -43,10 +43,13 @@ impl Feed {
     /// Where a reader must stand at least to have missed nothing.
     #[must_use]
     pub fn floor(&self, arena: &Arena) -> Position {
-        match self.runs.front() {
-            Some(run) if run.start < arena.start() => run.end.min(arena.start()).max(self.lost),
-            Some(_) | None => self.lost,
+        let start = arena.start();
+        if self.runs.front().is_none_or(|run| run.start >= start) {
+            return self.lost;
         }
+        // Several runs may have left since the last frame came; the youngest of them counts.
+        let gone = self.runs.partition_point(|run| run.start < start);
+        self.runs[gone - 1].end.min(start).max(self.lost)
     }
 
     /// Frames that were ever pushed.
