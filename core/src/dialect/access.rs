@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use crate::ground::network::is_loopback;
 use crate::hub::Hub;
 use crate::wire::http::head::Head;
+use crate::wire::http::reply::Fields;
 
 /// Header fields that a proxy adds.
 const PROXY_FIELDS: [&str; 6] =
@@ -41,7 +42,7 @@ pub fn is_allowed_origin(hub: &Hub, origin: &str) -> bool {
 
 /// What lets a page of a listed origin read the answer (the Fetch standard's CORS protocol).
 #[must_use]
-pub fn cors_fields(hub: &Hub, head: &Head<'_>) -> Vec<(&'static str, String)> {
+pub fn cors_fields(hub: &Hub, head: &Head<'_>) -> Fields {
     match head.field("origin") {
         Some(origin) if is_allowed_origin(hub, origin) => {
             vec![("Access-Control-Allow-Origin", origin.to_owned()), ("Vary", "Origin".to_owned())]

@@ -96,8 +96,15 @@ pub trait Dialect: std::fmt::Debug + Send {
     /// Whether a stream whose socket is full has fallen too far behind.
     fn lags(&self, hub: &Hub, conn: &Conn) -> bool;
 
-    /// How long a stream's peer may take no byte while something waits, in milliseconds.
+    /// How long a stream may stand still, in milliseconds: how long its peer may take no byte, or, where the dialect
+    /// says [`Dialect::behind_ms`], how old what waits may become.
     fn stall_ms(&self, hub: &Hub) -> u64;
+
+    /// How long the oldest event that a stream has not sent has been waiting, if that is what this dialect bounds, and
+    /// not the time since the peer took a byte.
+    fn behind_ms(&self, _hub: &Hub, _output: &Output) -> Option<u64> {
+        None
+    }
 
     /// A stream has ended; what it did not send is in `output`.
     fn closed(&mut self, _hub: &mut Hub, _output: &Output, _stream: &Stream) {}

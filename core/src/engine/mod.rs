@@ -277,16 +277,7 @@ impl Engine {
         conn.blocked = n < lent;
         if conn.blocked {
             if n > 0 || conn.patience == Mono::NEVER {
-                let is_stream = matches!(conn.machine, Machine::Stream(_));
-                if !is_stream {
-                    conn.patience = now.mono.plus_ms(config.limits.write_stall_ms);
-                } else if conn.ending == Ending::No {
-                    let stall_ms = self.dialects[dialect].stall_ms(&self.hub);
-                    if let Some(conn) = self.hub.conns.get_mut(id) {
-                        conn.patience = now.mono.plus_ms(stall_ms);
-                    }
-                }
-                self.hub.arm(id);
+                self.be_patient(id, dialect);
             }
             return false;
         }
@@ -312,6 +303,25 @@ impl Engine {
             }
         }
         false
+    }
+
+    /// A socket is full: from now on what waits must move on.
+    fn be_patient(&mut self, id: ConnId, dialect: usize) {
+        let now = self.hub.now.mono;
+        let Some(conn) = self.hub.conns.get(id) else { return };
+        let patience = match &conn.machine {
+            Machine::Stream(_) if conn.ending != Ending::No => return,
+            Machine::Stream(_) => {
+                let dialect = &self.dialects[dialect];
+                let behind_ms = dialect.behind_ms(&self.hub, &conn.output).unwrap_or(0);
+                now.plus_ms(dialect.stall_ms(&self.hub).saturating_sub(behind_ms).max(1))
+            }
+            Machine::Http(_) | Machine::Lingering => now.plus_ms(self.hub.config.limits.write_stall_ms),
+        };
+        if let Some(conn) = self.hub.conns.get_mut(id) {
+            conn.patience = patience;
+        }
+        self.hub.arm(id);
     }
 
     /// A socket that was full takes bytes again.

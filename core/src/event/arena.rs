@@ -229,6 +229,12 @@ impl Arena {
         self.frames.get(self.frames.partition_point(|f| f.start < at)).map(|f| f.seq)
     }
 
+    /// When the frame that starts at or after `at` was accepted; `None` at the end.
+    #[must_use]
+    pub fn wall_at(&self, at: Position) -> Option<Wall> {
+        self.frames.get(self.frames.partition_point(|f| f.start < at)).map(|f| f.wall)
+    }
+
     /// The frames that start at `from` or later, with their runs.
     pub fn frames_from(&self, from: Position) -> impl Iterator<Item = (&Frame, Range<Position>)> {
         let first = self.frames.partition_point(|f| f.start < from);

@@ -21,7 +21,7 @@ use crate::ground::stats::Stats;
 use crate::ground::time::{Mono, Now};
 use crate::hub::action::{Action, Level, Note};
 use crate::log::record::{Actor, Body, Header, Origin, Record, VERSION};
-use crate::wire::http::reply::{Asked, Reply, write_stream_head};
+use crate::wire::http::reply::{Asked, Fields, Reply, write_stream_head};
 
 /// The last chunk of an endless answer (RFC 9112 section 7.1).
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
@@ -75,7 +75,7 @@ pub struct StreamHead {
     /// `Content-Type`.
     pub content_type: &'static str,
     /// Further header fields.
-    pub fields: Vec<(&'static str, String)>,
+    pub fields: Fields,
 }
 
 impl Hub {

@@ -7,20 +7,20 @@ mod stream;
 
 use std::sync::Arc;
 
-use super::{Asker, Dialect, Verdict, problem};
+use super::{Asker, Dialect, Verdict, access, problem};
 use crate::event::Event;
 use crate::event::arena::{Bounds, Frame};
 use crate::event::channel::{Channel, FeedId};
 use crate::event::projection;
 use crate::ground::config::Config;
-use crate::ground::id::Seq;
+use crate::ground::id::{ConnId, Seq};
 use crate::ground::stats::Stats;
 use crate::hub::Hub;
 use crate::hub::conn::{Conn, Stream};
 use crate::log::record::Record;
 use crate::wire::Fault;
 use crate::wire::http::head::Head;
-use crate::wire::http::reply::Reply;
+use crate::wire::http::reply::{Fields, Reply};
 
 /// The state of the native dialect.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub struct Native {
     channel: u8,
     /// The reply to the batch whose records are being applied.
     accepted: Vec<u8>,
+    /// Publishers that wait whose replies need header fields of their own.
+    cors: Vec<(ConnId, u32, Fields)>,
     frame: Vec<u8>,
 }
 
@@ -37,7 +39,7 @@ impl Native {
         assert_eq!(hub.channels.len(), usize::from(channel), "channels stand in the order of the dialects");
         let (bounds, runs_max) = bounds(&hub.config);
         hub.channels.push(Channel::new(bounds, runs_max, hub.hash_seed));
-        Native { channel, accepted: Vec::new(), frame: Vec::new() }
+        Native { channel, accepted: Vec::new(), cors: Vec::new(), frame: Vec::new() }
     }
 }
 
@@ -63,7 +65,12 @@ impl Dialect for Native {
 
     fn serve(&mut self, hub: &mut Hub, asker: Asker, head: &Head<'_>, content: &[u8]) {
         match head.method {
-            "POST" => routes::publish(hub, asker, head, content),
+            "POST" => {
+                let fields = access::cors_fields(hub, head);
+                if routes::publish(hub, asker, head, content) && !fields.is_empty() {
+                    self.cors.push((asker.conn, asker.request, fields));
+                }
+            }
             _ => stream::open(hub, self.channel, asker, head),
         }
     }
@@ -89,7 +96,10 @@ impl Dialect for Native {
         if record.origin.last {
             self.accepted.extend_from_slice(b"]}");
             let body = std::mem::take(&mut self.accepted);
-            hub.reply_when_durable(conn, request, Reply::new(202, "application/json", body));
+            let at = self.cors.iter().position(|(c, r, _)| (*c, *r) == (conn, request));
+            let fields = at.map(|at| self.cors.remove(at).2).unwrap_or_default();
+            let reply = Reply { fields, ..Reply::new(202, "application/json", body) };
+            hub.reply_when_durable(conn, request, reply);
         }
     }
 

@@ -56,9 +56,11 @@ fn with_cors(hub: &Hub, head: &Head<'_>, mut reply: Reply) -> Reply {
     reply
 }
 
-pub(super) fn publish(hub: &mut Hub, asker: Asker, head: &Head<'_>, content: &[u8]) {
+/// Sends the events of a request on their way; whether there are any that it waits for.
+pub(super) fn publish(hub: &mut Hub, asker: Asker, head: &Head<'_>, content: &[u8]) -> bool {
     let Some(form) = Form::of(head) else {
-        return hub.reply(asker.conn, asker.request, problem(415, &format!("taken here: {MEDIA_TYPES}")));
+        hub.reply(asker.conn, asker.request, problem(415, &format!("taken here: {MEDIA_TYPES}")));
+        return false;
     };
     let mut defaults = Defaults {
         source: &hub.config.native.source,
@@ -73,12 +75,14 @@ pub(super) fn publish(hub: &mut Hub, asker: Asker, head: &Head<'_>, content: &[u
                 Some(index) => problem_at(wrong.status, &wrong.detail, index),
                 None => problem(wrong.status, &wrong.detail),
             };
-            return hub.reply(asker.conn, asker.request, with_cors(hub, head, reply));
+            hub.reply(asker.conn, asker.request, with_cors(hub, head, reply));
+            return false;
         }
     };
     if events.is_empty() {
         let reply = Reply::new(202, "application/json", r#"{"accepted":[]}"#);
-        return hub.reply(asker.conn, asker.request, with_cors(hub, head, reply));
+        hub.reply(asker.conn, asker.request, with_cors(hub, head, reply));
+        return false;
     }
     let trace: Option<Arc<str>> = head.field("traceparent").map(Into::into);
     let last = events.len() - 1;
@@ -93,4 +97,5 @@ pub(super) fn publish(hub: &mut Hub, asker: Asker, head: &Head<'_>, content: &[u
             Body::Event(event.into()),
         );
     }
+    true
 }

@@ -181,6 +181,17 @@ impl Dialect for Xms {
         hub.config.xms.replay_ms
     }
 
+    fn behind_ms(&self, hub: &Hub, output: &Output) -> Option<u64> {
+        let channel = &hub.channels[usize::from(self.channel)];
+        let (runs, cursor) = output.unsent(channel.arena());
+        let next = runs.first().map(|run| run.start).or_else(|| {
+            let tail = output.tail()?;
+            channel.feed(tail.feed).runs_from(cursor?, channel.arena()).next().map(|run| run.start)
+        });
+        let waiting_since = next.and_then(|at| channel.arena().wall_at(at));
+        Some(waiting_since.map_or(0, |since| hub.now.wall.since(since)))
+    }
+
     fn closed(&mut self, hub: &mut Hub, output: &Output, stream: &Stream) {
         self.stream_closed(hub, output, stream);
     }

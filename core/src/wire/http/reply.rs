@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 /// What this server calls itself in `Server`.
 pub const SERVER: &str = "offhook";
 
+/// Header fields: names and values.
+pub type Fields = Vec<(&'static str, String)>;
+
 /// A whole answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
@@ -13,7 +16,7 @@ pub struct Reply {
     /// `Content-Type`; `None` goes with an empty body.
     pub content_type: Option<&'static str>,
     /// Further header fields.
-    pub fields: Vec<(&'static str, String)>,
+    pub fields: Fields,
     /// The body.
     pub body: Vec<u8>,
     /// The connection ends with this answer.

@@ -1,0 +1,17 @@
+//! Conversations with the engine in memory and in virtual time: what a client sends, to the byte, and what it gets.
+//! Tests of the XMS checklist carry its numbers in their names.
+
+mod bad_input;
+mod common;
+mod deadlines;
+mod http;
+mod native;
+mod native_resume;
+mod shards;
+mod slow;
+mod slow_frames;
+mod xms_documents;
+mod xms_errors;
+mod xms_recorded;
+mod xms_replay;
+mod xms_stream;
