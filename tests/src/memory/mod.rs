@@ -1,6 +1,6 @@
 //! Conversations with the engine in memory: no socket, no thread, no sleep. Engines read one [`log`], [`socket`]s
 //! move bytes with as much room as a test gives them, and both clocks stand still until they are moved. [`read`]
-//! takes apart what came out, [`write`] puts requests together.
+//! takes apart what came out, [`mod@write`] puts requests together.
 //!
 //! [`World`] is an adapter: it does what the server binaries' loops do, in the same order, and after each turn it
 //! asserts what must hold between an engine and any adapter.
