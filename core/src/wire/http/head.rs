@@ -70,15 +70,14 @@ pub struct HeadEnd {
 impl HeadEnd {
     /// The length of the head at the start of `input`, its blank line included. Every line must end with CR LF.
     pub fn find(&mut self, input: &[u8], limit: usize) -> Step<()> {
-        while let Some(at) = memchr(b'\n', &input[self.searched..]) {
+        // What lies beyond the limit is not looked at, so that it cannot matter how much came at once.
+        let within = &input[..input.len().min(limit)];
+        while let Some(at) = memchr(b'\n', &within[self.searched..]) {
             let at = self.searched + at;
-            if at == 0 || input[at - 1] != b'\r' {
+            if at == 0 || within[at - 1] != b'\r' {
                 return Step::Fault(Fault::bad("a line of the head ends with a bare line feed"));
             }
             self.searched = at + 1;
-            if at + 1 > limit {
-                break;
-            }
             if self.line_start == at - 1 && self.line_start > 0 {
                 return Step::Item((), at + 1);
             }
