@@ -76,16 +76,25 @@ impl Body {
     }
 
     /// Takes what belongs to the body off the front of `input`, hands its content to `take`, and returns how many
-    /// bytes that were.
+    /// bytes that were. It stops before content beyond `room`: input is left then, and the body is not done.
     ///
     /// # Errors
     /// The chunk framing is broken.
-    pub fn receive(&mut self, input: &[u8], mut take: impl FnMut(&[u8])) -> Result<usize, Fault> {
+    pub fn receive(
+        &mut self,
+        input: &[u8],
+        mut room: u64,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<usize, Fault> {
         let mut at = 0;
         while at < input.len() && self.state != State::Done {
             match self.state {
                 State::Length(left) | State::Data(left) => {
-                    let n = usize::try_from(left).unwrap_or(usize::MAX).min(input.len() - at);
+                    let n = usize::try_from(left.min(room)).unwrap_or(usize::MAX).min(input.len() - at);
+                    if n == 0 {
+                        return Ok(at);
+                    }
+                    room -= n as u64;
                     take(&input[at..at + n]);
                     at += n;
                     let left = left - n as u64;
@@ -174,7 +183,7 @@ mod tests {
         let mut body = Body::new(framing, 64);
         let (mut content, mut used) = (Vec::new(), 0);
         for piece in pieces {
-            used += body.receive(piece, |bytes| content.extend_from_slice(bytes))?;
+            used += body.receive(piece, u64::MAX, |bytes| content.extend_from_slice(bytes))?;
         }
         Ok((content, body.is_done(), used))
     }
@@ -217,6 +226,20 @@ mod tests {
         assert_eq!(decode(Framing::Length(3), &[b"ab", b"cd"]), Ok((b"abc".to_vec(), true, 3)));
         assert_eq!(decode(Framing::Length(0), &[b"ab"]), Ok((vec![], true, 0)));
         assert_eq!(decode(Framing::Length(9), &[b"ab"]), Ok((b"ab".to_vec(), false, 2)));
+    }
+
+    #[test]
+    fn room_is_exact() {
+        let mut body = Body::new(Framing::Chunked, 64);
+        let mut content = Vec::new();
+        let input = b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+        let used = body.receive(input, 4, |bytes| content.extend_from_slice(bytes)).unwrap();
+        assert_eq!(
+            (&content[..], &input[used..], body.is_done()),
+            (&b"abcd"[..], &b"e\r\n0\r\n\r\n"[..], false)
+        );
+        let rest = body.receive(&input[used..], 1, |bytes| content.extend_from_slice(bytes)).unwrap();
+        assert_eq!((&content[..], used + rest, body.is_done()), (&b"abcde"[..], input.len(), true));
     }
 
     proptest! {

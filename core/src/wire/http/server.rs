@@ -124,23 +124,18 @@ impl Server {
         match &mut self.phase {
             Phase::Head => self.next_head(now, input, limits),
             Phase::Body { content, body, max, .. } => {
-                let (before, bound) = (content.len(), usize::try_from(*max).unwrap_or(usize::MAX));
-                let mut too_large = false;
-                let taken = body.receive(input, |bytes| {
-                    too_large |= bytes.len() > bound - content.len();
-                    if !too_large {
-                        content.extend_from_slice(bytes);
-                    }
-                });
-                match taken {
+                let before = content.len();
+                let room = max.saturating_sub(before as u64);
+                match body.receive(input, room, |bytes| content.extend_from_slice(bytes)) {
                     Err(fault) => return Next::Fault(fault),
                     Ok(taken) => *input = &input[taken..],
                 }
                 if let Due::Body { received, .. } = &mut self.due {
                     *received += (content.len() - before) as u64;
                 }
-                let done = body.is_done();
-                if !too_large && !done {
+                // What is left is content without room.
+                let too_large = !body.is_done() && !input.is_empty();
+                if !too_large && !body.is_done() {
                     return Next::More;
                 }
                 let Phase::Body { head, content, body, .. } = std::mem::replace(&mut self.phase, Phase::Head)
@@ -157,7 +152,7 @@ impl Server {
             }
             Phase::Discard { body, left } => {
                 let mut swallowed = 0;
-                match body.receive(input, |bytes| swallowed += bytes.len() as u64) {
+                match body.receive(input, *left, |bytes| swallowed += bytes.len() as u64) {
                     // The request has its answer already.
                     Err(_) => return Next::GiveUp,
                     Ok(taken) => *input = &input[taken..],
@@ -165,12 +160,9 @@ impl Server {
                 if let Due::Body { received, .. } = &mut self.due {
                     *received += swallowed;
                 }
-                if swallowed > *left {
-                    return Next::GiveUp;
-                }
                 *left -= swallowed;
                 if !body.is_done() {
-                    return Next::More;
+                    return if input.is_empty() { Next::More } else { Next::GiveUp };
                 }
                 self.phase = Phase::Head;
                 self.rest(now, limits);
