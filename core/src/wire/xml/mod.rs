@@ -2,6 +2,8 @@
 //! here its leniency ends: unclosed elements, a document type declaration, doubled attributes, bad references and
 //! unbounded nesting are refused with the place where they stand.
 
+mod strict;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -80,9 +82,13 @@ pub fn text(bytes: &[u8]) -> Result<Cow<'_, str>, XmlError> {
 /// # Errors
 /// The first fault.
 pub fn read(document: &str, bounds: Bounds) -> Result<Vec<Token>, XmlError> {
+    if let Some((at, _)) = document.char_indices().find(|(_, c)| !strict::is_char(*c)) {
+        return Err(XmlError { at: at as u64, reason: "a character that XML forbids".to_owned() });
+    }
     let mut reader = Reader::from_str(document);
     let config = reader.config_mut();
     config.check_end_names = true;
+    config.check_comments = true;
     config.expand_empty_elements = true;
     let mut tokens = Vec::new();
     let (mut depth, mut roots) = (0usize, 0usize);
@@ -116,11 +122,20 @@ pub fn read(document: &str, bounds: Bounds) -> Result<Vec<Token>, XmlError> {
                 return Err(fault("there is text outside of the root element"));
             }
             Event::GeneralRef(reference) => {
-                let known = reference.resolve_char_ref().is_ok_and(|c| c.is_some())
+                let known = reference.resolve_char_ref().is_ok_and(|c| c.is_some_and(strict::is_char))
                     || matches!(reference.as_ref(), "amp" | "lt" | "gt" | "quot" | "apos");
                 if !known {
                     return Err(fault("an unknown entity is referred to"));
                 }
+            }
+            Event::Text(text) if text.as_ref().contains("]]>") => {
+                return Err(fault("]]> stands in text"));
+            }
+            Event::PI(instruction) if !strict::is_target(instruction.target()) => {
+                return Err(fault("a processing instruction's target is malformed"));
+            }
+            Event::Decl(declaration) if at > 0 || !strict::is_declaration(declaration.as_ref()) => {
+                return Err(fault("the XML declaration is malformed, or not at the start"));
             }
             Event::Eof if depth > 0 => return Err(fault("the document ends inside an element")),
             Event::Eof if roots == 0 => return Err(fault("there is no root element")),
@@ -134,6 +149,12 @@ pub fn read(document: &str, bounds: Bounds) -> Result<Vec<Token>, XmlError> {
 fn read_start(start: &BytesStart<'_>, at: u64, bounds: Bounds) -> Result<Token, XmlError> {
     let fault = |reason: String| XmlError { at, reason };
     let name = start.name().as_ref().to_owned();
+    if !strict::is_name(&name) {
+        return Err(fault("an element's name is malformed".to_owned()));
+    }
+    if !strict::are_attributes(start.attributes_raw()) {
+        return Err(fault(format!("the attributes of <{name}> are malformed")));
+    }
     let mut attributes = Vec::new();
     for attribute in start.attributes() {
         let attribute = attribute.map_err(|e| fault(e.to_string()))?;
@@ -141,6 +162,9 @@ fn read_start(start: &BytesStart<'_>, at: u64, bounds: Bounds) -> Result<Token, 
             return Err(fault(format!("<{name}> has too many attributes")));
         }
         let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|e| fault(e.to_string()))?;
+        if !value.chars().all(strict::is_char) {
+            return Err(fault(format!("an attribute of <{name}> refers to a character that XML forbids")));
+        }
         attributes.push((attribute.key.as_ref().to_owned(), value.into_owned()));
     }
     Ok(Token::Start { name, attributes, at })
@@ -226,6 +250,17 @@ mod tests {
         check("<a><b><c><d><e/></d></c></b></a>", Err("too deeply"));
         check("<a w='' x='' y='' z=''/>", Err("too many attributes"));
         check("<a", Err(""));
+        check("<a x='1'y='2'/>", Err("attributes"));
+        check("<a x='<'/>", Err("attributes"));
+        check("<a x='&#1;'/>", Err("forbids"));
+        check("<a>&#0;</a>", Err("unknown entity"));
+        check("<a>\u{1}</a>", Err("forbids"));
+        check("<1/>", Err("name"));
+        check("<a>]]></a>", Err("]]>"));
+        check("<a><!-- a -- b --></a>", Err(""));
+        check(" <?xml version='1.0'?><a/>", Err("declaration"));
+        check("<?xml?><a/>", Err(""));
+        check("<a><?XML x?></a>", Err(""));
     }
 
     #[test]
