@@ -1,0 +1,29 @@
+//! Bodies of the fuzz targets: plain functions over bytes that panic when a promise is broken. No fuzzer is known here;
+//! the targets in `fuzz/` call these, and `cargo test` replays the committed corpora through them, so that they always
+//! compile and old findings stay found.
+//!
+//! Each body asserts more than "no panic": that the place where input is split changes nothing, that what is accepted
+//! can be written and read again, and that everything which leaves is well-formed.
+
+pub mod http_body;
+pub mod http_connection;
+pub mod http_head;
+mod memory;
+pub mod publish_body;
+pub mod query;
+mod replies;
+mod split;
+pub mod xms_xml;
+
+/// A name and what it runs.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets: the name of the corpus and of the program in `fuzz/`, and the body.
+pub const TARGETS: &[Target] = &[
+    ("http_body", http_body::run),
+    ("http_connection", http_connection::run),
+    ("http_head", http_head::run),
+    ("publish_body", publish_body::run),
+    ("query", query::run),
+    ("xms_xml", xms_xml::run),
+];
