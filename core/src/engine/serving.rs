@@ -65,6 +65,7 @@ impl Engine {
                 return;
             }
             match server.next(now, input, &config.limits) {
+                Next::Swallowed => {}
                 Next::More => return,
                 Next::Head(bytes) => match parse(bytes, config.limits.head_fields as usize) {
                     Err(fault) => return self.fault(id, fault),

@@ -22,6 +22,8 @@ pub enum Next<'i> {
     Request(Vec<u8>, Vec<u8>),
     /// The content of this head's request grew beyond what was admitted; the rest is swallowed. It wants a 413.
     TooLarge(Vec<u8>),
+    /// A refused body is swallowed to its end: look again.
+    Swallowed,
     /// Nothing until more input comes.
     More,
     /// The peer broke the protocol: answer it, and end the connection.
@@ -166,7 +168,7 @@ impl Server {
                 }
                 self.phase = Phase::Head;
                 self.rest(now, limits);
-                self.next_head(now, input, limits)
+                Next::Swallowed
             }
             Phase::Closed => {
                 *input = &[];
