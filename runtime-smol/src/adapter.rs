@@ -12,16 +12,12 @@ use smol::Async;
 
 use crate::sockets::Sockets;
 
-/// Connections that one listener accepts in a turn, so that a burst of them does not hold up those that are open.
-const TURN_ACCEPTS: usize = 64;
-/// What one read takes. One buffer serves all connections of the shard.
-const READ_BYTES: usize = 64 * 1024;
-
 /// One shard: the engine, its sockets, and who goes on in the turn that comes.
 pub(crate) struct Adapter {
     engine: Engine,
     pub(crate) clock: Clock,
     pub(crate) port: Port,
+    turn_accepts: u64,
     turn_reads: u64,
     turn_write_bytes: usize,
     pub(crate) sockets: Sockets,
@@ -57,10 +53,11 @@ impl Adapter {
             engine,
             clock,
             port,
+            turn_accepts: limits.turn_accepts.max(1),
             turn_reads: limits.turn_reads.max(1),
             turn_write_bytes: usize::try_from(limits.turn_write_bytes).unwrap_or(usize::MAX),
             sockets: Sockets::default(),
-            buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            buffer: vec![0; limits.read_bytes as usize].into_boxed_slice(),
             now: None,
             accepted: Vec::new(),
             full: Vec::new(),
@@ -73,7 +70,7 @@ impl Adapter {
     /// Takes the connections that wait, up to a bound.
     pub(crate) fn accept(&mut self, acceptor: &mut Acceptor) -> io::Result<()> {
         let now = self.now();
-        for _ in 0..TURN_ACCEPTS {
+        for _ in 0..self.turn_accepts {
             let Some((stream, peer)) = acceptor.accept()? else { break };
             let Some(id) = self.engine.accept(now, acceptor.id, peer) else { continue };
             match Async::new_nonblocking(stream) {

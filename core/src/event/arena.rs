@@ -32,7 +32,7 @@ pub struct Frame {
 /// What an arena keeps at most.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Rendered bytes.
+    /// Rendered bytes, and those of the events that are kept beside them.
     pub bytes: u64,
     /// Frames.
     pub frames: u64,
@@ -48,6 +48,8 @@ pub struct Arena {
     frames: VecDeque<Frame>,
     end: Position,
     bounds: Bounds,
+    /// What the events beside the frames take.
+    event_bytes: u64,
     /// The number of the youngest frame that is gone; 0 if none is.
     gone: Seq,
 }
@@ -56,7 +58,7 @@ impl Arena {
     /// An empty arena.
     #[must_use]
     pub fn new(bounds: Bounds) -> Arena {
-        Arena { ring: Vec::new(), frames: VecDeque::new(), end: 0, bounds, gone: Seq(0) }
+        Arena { ring: Vec::new(), frames: VecDeque::new(), end: 0, bounds, event_bytes: 0, gone: Seq(0) }
     }
 
     /// Where the oldest kept frame starts; [`Arena::end`] if there is none.
@@ -93,8 +95,9 @@ impl Arena {
     pub fn push(&mut self, bytes: &[u8], seq: Seq, wall: Wall, event: Option<Arc<Event>>) -> Range<Position> {
         assert!(!bytes.is_empty(), "a frame has bytes, or positions would not tell frames apart");
         let len = bytes.len() as u64;
+        let event_bytes = event.as_ref().map_or(0, |event| event.bytes());
         while !self.frames.is_empty()
-            && (self.end + len - self.start() > self.bounds.bytes
+            && (self.end + len - self.start() + self.event_bytes + event_bytes > self.bounds.bytes
                 || self.frames.len() as u64 >= self.bounds.frames)
         {
             self.drop_oldest();
@@ -106,6 +109,7 @@ impl Arena {
         self.ring[at..at + first].copy_from_slice(&bytes[..first]);
         self.ring[..bytes.len() - first].copy_from_slice(&bytes[first..]);
         self.end += len;
+        self.event_bytes += event_bytes;
         // A wall clock that was set back must not put the frames out of their order.
         let wall = self.frames.back().map_or(wall, |last| last.wall.max(wall));
         self.frames.push_back(Frame { start, seq, wall, event });
@@ -121,6 +125,7 @@ impl Arena {
 
     fn drop_oldest(&mut self) {
         if let Some(frame) = self.frames.pop_front() {
+            self.event_bytes -= frame.event.map_or(0, |event| event.bytes());
             self.gone = frame.seq;
         }
     }

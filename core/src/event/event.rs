@@ -56,6 +56,14 @@ pub enum Fact {
 }
 
 impl Fact {
+    fn bytes(&self) -> usize {
+        let text = match self {
+            Fact::Text(text) | Fact::Number(text) | Fact::Nested(text) => text.len(),
+            Fact::Null | Fact::Bool(_) => 0,
+        };
+        size_of::<(Box<str>, Fact)>() + text
+    }
+
     /// The fact as text: a string's characters, a number's or boolean's JSON text; `None` for null and nested values.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
@@ -80,6 +88,23 @@ impl Event {
     #[must_use]
     pub fn resource(&self) -> Option<(&str, &str)> {
         self.subject.as_deref()?.split_once('/').filter(|(kind, id)| !kind.is_empty() && !id.is_empty())
+    }
+
+    /// What it takes in memory, without what the allocator adds.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let texts = [&self.subject, &self.content_type, &self.schema].into_iter().flatten();
+        let texts = texts.chain([&self.id, &self.source, &self.event_type, &self.time]);
+        let members = self.extensions.iter().chain(self.facts());
+        let data = match &self.data {
+            Data::Json(text) | Data::Base64(text) => text.len(),
+            Data::None | Data::Facts(_) => 0,
+        };
+        let sum = size_of::<Event>()
+            + data
+            + texts.map(|text| text.len()).sum::<usize>()
+            + members.map(|(name, fact)| name.len() + fact.bytes()).sum::<usize>();
+        sum as u64
     }
 
     /// The members of `data`, if it is an object.

@@ -6,12 +6,7 @@ use std::ops::Range;
 
 use super::arena::{Arena, Position};
 use super::channel::{Channel, FeedId};
-
-/// Sent bytes that are kept before those that wait, until moving the latter to the front pays.
-const COMPACT_BYTES: u64 = 64 * 1024;
-
-/// Slices that are lent at a time.
-pub const SLICES_MAX: usize = 16;
+use crate::ground::limits::{COMPACT_BYTES, SLICES_MAX};
 
 /// What waits on one connection, in the order of sending.
 #[derive(Debug, Default)]

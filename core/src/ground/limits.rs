@@ -54,7 +54,7 @@ limits! {
     publish_bytes = 8_388_608, "Body of a publish request. Beyond: 413.";
     batch_events = 10_000, "Events of one publish request. Beyond: 413.";
     event_names = 256, "Members of an event's `data`, and its extension attributes. Beyond: 400.";
-    retained_bytes = 67_108_864, "Rendered native events kept for streams and resume. Beyond: the oldest go; a reader that is further behind is cut and told of the gap.";
+    retained_bytes = 134_217_728, "Events kept for streams and resume, with their rendered form. Beyond: the oldest go; a reader that is further behind is cut and told of the gap.";
     retained_ms = 86_400_000, "Age of events kept for resume. Beyond: the oldest go.";
     retained_events = 500_000, "Count of events kept for resume. Beyond: the oldest go.";
     stream_stall_ms = 60_000, "An SSE stream whose peer takes no byte while events wait. Beyond: cut; it can resume.";
@@ -67,15 +67,25 @@ limits! {
     xms_attributes = 64, "Attributes of one element in an XMS request. Beyond: 400.";
     xms_subscriptions = 1_000, "Subscriptions of one eventhandler. Beyond: 400.";
     xms_handlers_per_app = 100_000, "Eventhandlers of one application. Beyond: 503 with Retry-After.";
+    xms_subscriptions_per_app = 200_000, "Subscriptions of all eventhandlers of one application: XMS lists them in one reply. Beyond: 503 with Retry-After.";
     xms_event_bytes = 65_535, "One XMS event: clients read at most four hex digits. Beyond: left out, counted, logged.";
     xms_arena_bytes = 67_108_864, "Rendered XMS events kept for streams and replay. Beyond: the oldest go, counted per eventhandler.";
-    xms_drain_ms = 2_000, "After DELETE or at a stop, the time an XMS stream has to take what is queued.";
+    stream_drain_ms = 2_000, "After DELETE or at a stop, the time a stream has to take what is queued.";
     shutdown_ms = 5_000, "From the signal to stop until connections that are still open are closed.";
     notes_per_s = 100, "Lines a second that peers' doings may add to the server's own log. Beyond: left out, and their number told.";
     note_chars = 1_000, "Characters of such a line. Beyond: left out.";
+    turn_accepts = 64, "Connections that one listener accepts in a turn of the loop, so that a burst of them does not hold up those that are open.";
     turn_reads = 16, "Reads of one socket in a turn of the loop, so that one peer starves nobody.";
     turn_write_bytes = 1_048_576, "Bytes written to one socket in a turn of the loop.";
+    read_bytes = 65_536, "What one read takes. One buffer serves all connections of a shard.";
 }
+
+/// Slices that one write carries. Fixed, because it is the length of an array: the rest waits for the next write.
+pub const SLICES_MAX: usize = 16;
+
+/// Sent bytes that are kept before those that wait, until moving the latter to the front pays. Fixed, because only
+/// speed depends on it.
+pub const COMPACT_BYTES: u64 = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

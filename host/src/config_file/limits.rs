@@ -8,7 +8,7 @@ use toml::de::DeTable;
 use super::reader::{Keys, Reader};
 use super::units;
 
-/// Rows that DESIGN names and this version does not have.
+/// Rows that are planned and this version does not have.
 const LATER: &[&str] = &[
     "connections_per_address",
     "handshakes_per_second",
@@ -64,12 +64,13 @@ pub(super) fn bounds(name: &str) -> RangeInclusive<u64> {
         "send_buffer_bytes" => 4 * KIB..=1_024 * MIB,
         "read_buffer_bytes" | "head_bytes" | "reply_bytes" => KIB..=1_024 * MIB,
         "publish_bytes" => KIB..=1_024 * MIB,
+        "read_bytes" => 4 * KIB..=16 * MIB,
         "retained_bytes" | "xms_arena_bytes" => MIB..=TIB,
         "head_fields" => 1..=128,
         // Four hexadecimal digits on the length line (docs/xms.md).
         "xms_event_bytes" => KIB..=65_535,
         // Zero means "at once".
-        "linger_ms" | "xms_drain_ms" | "shutdown_ms" | "body_grace_ms" => 0..=DAY_MS,
+        "linger_ms" | "stream_drain_ms" | "shutdown_ms" | "body_grace_ms" => 0..=DAY_MS,
         "body_bytes_per_s" | "body_discard_bytes" => 0..=1_024 * MIB,
         "retained_ms" => 1_000..=3_650 * DAY_MS,
         _ if name.ends_with("_ms") => 1..=30 * DAY_MS,

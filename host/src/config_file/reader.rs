@@ -33,7 +33,7 @@ pub(super) struct Item<'t> {
     span: Range<usize>,
 }
 
-/// The keys of a table: those that exist, and those that DESIGN names and this version does not have.
+/// The keys of a table: those that exist, and those that are planned and this version does not have.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Keys<'k> {
     pub(super) known: &'k [&'k str],

@@ -19,7 +19,7 @@ pub(super) const METRICS_KEYS: Keys<'_> = Keys { known: &["allow"], later: &[] }
 pub(super) const VOCABULARY_KEYS: Keys<'_> =
     Keys { known: &["type", "xms", "isymphony", "wcs", "isr"], later: &[] };
 
-/// Dialects that DESIGN names and this version does not have.
+/// Dialects that are planned and this version does not have.
 const LATER_DIALECTS: &[&str] = &["isymphony", "wcs", "sep", "isr"];
 const LISTENERS_MAX: usize = 64;
 const ADDRESS: &str = "an IP address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"";

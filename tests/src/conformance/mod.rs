@@ -47,7 +47,7 @@ pub use streams::*;
 /// No keepalive and no heartbeat comes while a script runs, however slow the machine is; and nothing ends because the
 /// server's patience ended.
 const QUIET: &str = "[xms]\nkeepalive = \"600s\"\n\
-     [limits]\nsse_heartbeat_ms = \"1h\"\nxms_drain_ms = \"1h\"\nshutdown_ms = \"1h\"\nlinger_ms = \"1h\"\n";
+     [limits]\nsse_heartbeat_ms = \"1h\"\nstream_drain_ms = \"1h\"\nshutdown_ms = \"1h\"\nlinger_ms = \"1h\"\n";
 
 /// Makes one test of each script, against the binary at the given path.
 #[macro_export]

@@ -64,7 +64,7 @@ pub fn a_stop_ends_streams(subject: &Subject) {
 /// SIGTERM with readers that take nothing: they get their patience and no more, then the server exits with 0.
 pub fn a_stop_does_not_wait_for_stalled_readers(subject: &Subject) {
     for shards in [1, 2] {
-        let config = "[limits]\nsend_buffer_bytes = \"16KiB\"\nxms_drain_ms = 200\nshutdown_ms = 400\nlinger_ms = \"1h\"\n";
+        let config = "[limits]\nsend_buffer_bytes = \"16KiB\"\nstream_drain_ms = 200\nshutdown_ms = 400\nlinger_ms = \"1h\"\n";
         let mut server = subject.shards(shards, config);
         let peer = &mut Peer::connect(server.address);
         let id = create(peer, "<eventsubscribe/>");

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use data_encoding::BASE64;
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::event::{Data, Event, Fact};
@@ -130,35 +129,34 @@ fn whole(detail: &str) -> Wrong {
 }
 
 /// A JSON object's members with their source text, in their order.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+struct Members {
+    /// At most so many.
+    max: u64,
+}
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder<'a>(std::marker::PhantomData<&'a ()>);
-        impl<'de: 'a, 'a> Visitor<'de> for InOrder<'a> {
-            type Value = Members<'a>;
+impl<'de> Visitor<'de> for Members {
+    type Value = Vec<(String, &'de RawValue)>;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            if members.len() as u64 == self.max {
+                return Err(A::Error::custom(format!("more than {} members in one object", self.max)));
             }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'a>, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
+            members.push(member);
         }
-        deserializer.deserialize_map(InOrder(std::marker::PhantomData))
+        Ok(members)
     }
 }
 
 fn members<'a>(text: &'a str, limits: &Limits) -> Result<Vec<(String, &'a RawValue)>, String> {
-    let Members(members) = serde_json::from_str(text).map_err(|e| e.to_string())?;
-    if members.len() as u64 > limits.event_names {
-        return Err(format!("more than {} members in one object", limits.event_names));
-    }
+    let mut json = serde_json::Deserializer::from_str(text);
+    let members = json.deserialize_map(Members { max: limits.event_names });
+    let members = members.and_then(|members| json.end().map(|()| members)).map_err(|e| e.to_string())?;
     let mut seen = BTreeSet::new();
     match members.iter().find(|(name, _)| !seen.insert(name.as_str())) {
         Some((name, _)) => Err(format!("`{name}` stands twice")),

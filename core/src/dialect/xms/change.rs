@@ -4,6 +4,31 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::read::Edit;
+use crate::ground::limits::Limits;
+
+/// What an application and an eventhandler may have, as the engine had it that appended the change: all engines judge
+/// by that, whatever they have reloaded, and so does a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Room {
+    /// Eventhandlers of an application.
+    pub handlers: u64,
+    /// Subscriptions of one eventhandler.
+    pub subscriptions: u64,
+    /// Subscriptions of all eventhandlers of an application.
+    pub subscriptions_of_app: u64,
+}
+
+impl Room {
+    /// The limits in force.
+    #[must_use]
+    pub fn of(limits: &Limits) -> Room {
+        Room {
+            handlers: limits.xms_handlers_per_app,
+            subscriptions: limits.xms_subscriptions,
+            subscriptions_of_app: limits.xms_subscriptions_per_app,
+        }
+    }
+}
 
 /// A change of an eventhandler, as a record holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +41,8 @@ pub enum Change {
         app: Box<str>,
         /// Its subscriptions, as edits of an empty list.
         edits: Vec<Edit>,
+        /// What there may be.
+        room: Room,
     },
     /// Its subscriptions were edited.
     Put {
@@ -23,6 +50,8 @@ pub enum Change {
         id: Uuid,
         /// The edits, in order.
         edits: Vec<Edit>,
+        /// What there may be.
+        room: Room,
     },
     /// A client deleted it.
     Deleted {

@@ -35,9 +35,6 @@ use state::State;
 
 const NAME: &str = "xms";
 
-/// Frames of an XMS arena are counted by their bytes alone.
-const FRAMES_MAX: u64 = 1 << 24;
-
 /// The state of the XMS dialect.
 #[derive(Debug)]
 pub struct Xms {
@@ -59,8 +56,9 @@ impl Xms {
 }
 
 fn bounds(config: &Config) -> (Bounds, usize) {
+    // A frame has bytes, so their bound is one for the number of frames too.
     let bounds =
-        Bounds { bytes: config.limits.xms_arena_bytes, frames: FRAMES_MAX, age_ms: config.xms.replay_ms };
+        Bounds { bytes: config.limits.xms_arena_bytes, frames: u64::MAX, age_ms: config.xms.replay_ms };
     (bounds, config.xms.replay_events.max(1) as usize)
 }
 
@@ -207,7 +205,7 @@ impl Dialect for Xms {
     }
 
     fn stop(&mut self, hub: &mut Hub) {
-        let patience_ms = hub.config.limits.xms_drain_ms;
+        let patience_ms = hub.config.limits.stream_drain_ms;
         for conn in self.state.all_streams() {
             hub.end_stream(conn, patience_ms);
         }

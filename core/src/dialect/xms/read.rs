@@ -112,13 +112,6 @@ pub fn apply(mut subscriptions: Vec<Subscription>, edits: &[Edit]) -> Vec<Subscr
     subscriptions
 }
 
-/// Why a list of subscriptions is too long, if so.
-#[must_use]
-pub fn excess(subscriptions: &[Subscription], config: &Config) -> Option<String> {
-    let max = config.limits.xms_subscriptions;
-    (subscriptions.len() as u64 > max).then(|| format!("an eventhandler has at most {max} subscriptions"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

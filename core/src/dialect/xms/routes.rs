@@ -3,8 +3,8 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::change::Change;
-use super::read::{edits, excess};
+use super::change::{Change, Room};
+use super::read::edits;
 use super::state::Summary;
 use super::{NAME, Xms, render};
 use crate::dialect::problem::{problem, wrong_method};
@@ -89,7 +89,7 @@ impl Xms {
             (Place::Listing, "GET" | "HEAD") => None,
             (Place::Listing, _) => Some(wrong_method("GET, HEAD")),
             (Place::Collection, "GET" | "HEAD") => None,
-            (Place::Collection, "POST") => self.refuse_creation(hub, &request.app),
+            (Place::Collection, "POST") => self.excess(Room::of(&hub.config.limits), &request.app, None, 0),
             (Place::Collection, _) => Some(not_allowed("GET, HEAD, POST")),
             (Place::Instance(_), "GET" | "HEAD") => refuse_view(&request, head),
             (Place::Instance(_), "PUT" | "DELETE") => None,
@@ -114,12 +114,25 @@ impl Xms {
         take
     }
 
-    pub(super) fn refuse_creation(&self, hub: &Hub, app: &str) -> Option<Reply> {
-        let max = hub.config.limits.xms_handlers_per_app;
-        (self.state.count(app) as u64 >= max).then(|| {
-            render::error(503, &format!("the application has {max} eventhandlers, which is all it may have"))
-                .with("Retry-After", "60")
-        })
+    /// Why an application cannot have one more eventhandler with `after` subscriptions, or one of its eventhandlers so
+    /// many instead of `before`.
+    pub(super) fn excess(&self, room: Room, app: &str, before: Option<usize>, after: usize) -> Option<Reply> {
+        let (handlers, subscriptions) = self.state.count(app);
+        let all = subscriptions - before.unwrap_or(0) as u64 + after as u64;
+        let full = |max: u64, what: &str| {
+            let text = format!("the application has {max} {what}, which is all it may have");
+            Some(render::error(503, &text).with("Retry-After", "60"))
+        };
+        if after as u64 > room.subscriptions {
+            let max = room.subscriptions;
+            Some(render::error(400, &format!("an eventhandler has at most {max} subscriptions")))
+        } else if before.is_none() && handlers >= room.handlers {
+            full(room.handlers, "eventhandlers")
+        } else if all > room.subscriptions_of_app && after > before.unwrap_or(0) {
+            full(room.subscriptions_of_app, "subscriptions")
+        } else {
+            None
+        }
     }
 
     /// The eventhandler of an application, by the id in an address; ids are compared without regard to case.
@@ -163,7 +176,8 @@ impl Xms {
             "PUT" => match edits(content, &hub.config) {
                 Err(reason) => Some(render::error(400, &reason)),
                 Ok(edits) => {
-                    self.append(hub, asker, &Change::Put { id, edits });
+                    let room = Room::of(&hub.config.limits);
+                    self.append(hub, asker, &Change::Put { id, edits, room });
                     None
                 }
             },
@@ -193,15 +207,14 @@ impl Xms {
         app: &str,
         content: &[u8],
     ) -> Option<Reply> {
-        if let Some(reply) = self.refuse_creation(hub, app) {
-            return Some(reply);
-        }
         let edits = match edits(content, &hub.config) {
             Ok(edits) => edits,
             Err(reason) => return Some(render::error(400, &reason)),
         };
-        if let Some(reason) = excess(&super::read::apply(Vec::new(), &edits), &hub.config) {
-            return Some(render::error(400, &reason));
+        let room = Room::of(&hub.config.limits);
+        let subscriptions = super::read::apply(Vec::new(), &edits).len();
+        if let Some(reply) = self.excess(room, app, None, subscriptions) {
+            return Some(reply);
         }
         let id = hub.rng.uuid_v4();
         let base = match (&hub.config.xms.public_url, head.host) {
@@ -212,7 +225,7 @@ impl Xms {
         };
         let location = format!("{base}{}/eventhandlers/{id}", hub.config.xms.prefix);
         self.creating.push((asker.conn, asker.request, location));
-        self.append(hub, asker, &Change::Created { id, app: app.into(), edits });
+        self.append(hub, asker, &Change::Created { id, app: app.into(), edits, room });
         None
     }
 

@@ -100,6 +100,8 @@ pub struct State {
 #[derive(Debug, Default)]
 struct App {
     listed: BTreeMap<u64, u32>,
+    /// Of all that are listed.
+    subscriptions: u64,
     /// What eventhandlers counted that are gone.
     past: XmsAppStats,
 }
@@ -279,6 +281,7 @@ impl State {
     ) -> u32 {
         self.created += 1;
         let feed = channel.keep(&view(config, &app, &subscriptions));
+        let count = subscriptions.len() as u64;
         let handler = Handler {
             id,
             app: app.clone(),
@@ -305,7 +308,9 @@ impl State {
             self.expiry.push(Mono::NEVER);
         }
         self.by_id.insert(id, place);
-        self.apps.entry(app).or_default().listed.insert(self.created, place);
+        let app = self.apps.entry(app).or_default();
+        app.listed.insert(self.created, place);
+        app.subscriptions += count;
         place
     }
 
@@ -317,10 +322,12 @@ impl State {
         channel.release(handler.feed);
         let conns = handler.streams.iter().map(|s| self.streams[*s].conn).collect();
         let (id, order, app) = (handler.id, handler.order, handler.app.clone());
+        let subscriptions = handler.subscriptions.len() as u64;
         self.by_id.remove(&id);
         self.gone.insert(id, place);
         if let Some(app) = self.apps.get_mut(&app) {
             app.listed.remove(&order);
+            app.subscriptions -= subscriptions;
         }
         self.bury(place);
         conns
@@ -341,10 +348,18 @@ impl State {
         past.dropped += handler.dropped + unread;
     }
 
-    /// How many eventhandlers an application has.
+    /// How many eventhandlers an application has, and how many subscriptions they have together.
     #[must_use]
-    pub fn count(&self, app: &str) -> usize {
-        self.apps.get(app).map_or(0, |app| app.listed.len())
+    pub fn count(&self, app: &str) -> (u64, u64) {
+        self.apps.get(app).map_or((0, 0), |app| (app.listed.len() as u64, app.subscriptions))
+    }
+
+    /// An eventhandler has other subscriptions.
+    pub(super) fn recount(&mut self, id: Uuid, before: usize, after: usize) {
+        let Some(handler) = self.by_id.get(&id).and_then(|place| self.handlers.get(*place)) else { return };
+        if let Some(app) = self.apps.get_mut(&handler.app) {
+            app.subscriptions = app.subscriptions - before as u64 + after as u64;
+        }
     }
 
     /// What a reply says of one eventhandler.

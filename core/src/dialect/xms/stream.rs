@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use uuid::Uuid;
 
-use super::change::Change;
-use super::read::{Edit, apply, excess};
+use super::change::{Change, Room};
+use super::read::{Edit, apply};
 use super::render;
 use super::state::{OpenStream, seq_of};
 use super::{NAME, Xms};
@@ -38,8 +38,10 @@ impl Xms {
             }
         };
         match change {
-            Change::Created { id, app, edits } => self.created(hub, record, waiting, id, app, &edits),
-            Change::Put { id, edits } => self.put(hub, waiting, id, &edits),
+            Change::Created { id, app, edits, room } => {
+                self.created(hub, record, waiting, (id, app, &edits), room);
+            }
+            Change::Put { id, edits, room } => self.put(hub, waiting, id, &edits, room),
             Change::Deleted { id } => match self.state.place(id) {
                 None => not_found(hub, waiting),
                 Some(place) => {
@@ -62,20 +64,20 @@ impl Xms {
         hub: &mut Hub,
         record: &Record,
         waiting: Waiting,
-        id: Uuid,
-        app: Box<str>,
-        edits: &[Edit],
+        (id, app, edits): (Uuid, Box<str>, &[Edit]),
+        room: Room,
     ) {
         let at = waiting.and_then(|(conn, request)| {
             self.creating.iter().position(|(c, r, _)| (*c, *r) == (conn, request))
         });
         let location = at.map(|at| self.creating.remove(at).2).unwrap_or_default();
-        if let Some(reply) = self.refuse_creation(hub, &app) {
+        let subscriptions = apply(Vec::new(), edits);
+        if let Some(reply) = self.excess(room, &app, None, subscriptions.len()) {
             // Others were made since this request was judged.
             return answer(hub, waiting, reply);
         }
         let channel = &mut hub.channels[usize::from(self.channel)];
-        let made = (id, app, apply(Vec::new(), edits));
+        let made = (id, app, subscriptions);
         let place = self.state.insert(channel, &hub.config, made, record.header.wall);
         self.arm_expiry(hub, place, hub.config.xms.idle_ms);
         let Some((conn, request)) = waiting else { return };
@@ -86,12 +88,13 @@ impl Xms {
         }
     }
 
-    fn put(&mut self, hub: &mut Hub, waiting: Waiting, id: Uuid, edits: &[Edit]) {
+    fn put(&mut self, hub: &mut Hub, waiting: Waiting, id: Uuid, edits: &[Edit], room: Room) {
         let Some(place) = self.state.place(id) else { return not_found(hub, waiting) };
-        let Some(handler) = self.state.at(place) else { return };
+        let Some(handler) = self.state.handler(id) else { return };
+        let before = handler.subscriptions.len();
         let subscriptions = apply(handler.subscriptions.clone(), edits);
-        if let Some(reason) = excess(&subscriptions, &hub.config) {
-            return answer(hub, waiting, render::error(400, &reason));
+        if let Some(reply) = self.excess(room, &handler.app, Some(before), subscriptions.len()) {
+            return answer(hub, waiting, reply);
         }
         if subscriptions != handler.subscriptions {
             let streams = handler.streams.clone();
@@ -99,9 +102,11 @@ impl Xms {
             // What a stream has still to send of the old subscriptions goes before the new ones.
             conns.iter().for_each(|conn| hub.unfollow(*conn));
             let channel = &mut hub.channels[usize::from(self.channel)];
+            let after = subscriptions.len();
             let Some(handler) = self.state.at(place) else { return };
             handler.resubscribe(channel, &hub.config, subscriptions);
             let (feed, cursor) = (handler.feed, handler.position);
+            self.state.recount(id, before, after);
             for conn in conns {
                 hub.follow(conn, Tail { channel: self.channel, feed, cursor, catch_up: None });
             }
@@ -114,7 +119,7 @@ impl Xms {
 
     fn delete(&mut self, hub: &mut Hub, place: u32) {
         let channel = &mut hub.channels[usize::from(self.channel)];
-        let patience_ms = hub.config.limits.xms_drain_ms;
+        let patience_ms = hub.config.limits.stream_drain_ms;
         for conn in self.state.delete(channel, place) {
             hub.end_stream(conn, patience_ms);
         }
