@@ -35,7 +35,7 @@ mod tests;
 use std::process::ExitCode;
 
 pub use crate::clock::Clock;
-pub use crate::listen::Acceptor;
+pub use crate::listen::{ACCEPT_PAUSE, Acceptor};
 pub use crate::port::Port;
 pub use crate::shard::Shard;
 

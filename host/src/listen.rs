@@ -21,6 +21,9 @@ const BACKLOG: i32 = 4_096;
 /// next.
 const FAILURES_PER_CALL: usize = 1_024;
 
+/// A listener that cannot accept tries again after this time: no event says that descriptors or memory came free.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
 /// From one warning about missing descriptors to the next.
 const WARNING_EVERY: Duration = Duration::from_secs(1);
 
@@ -77,8 +80,8 @@ impl Acceptor {
     /// warning is logged, at most once a second.
     ///
     /// # Errors
-    /// What the operating system says of the listening socket itself. The faults of a single connection are passed
-    /// over.
+    /// Descriptors or memory are short, or the listening socket itself has failed, and the log says so. Call again after
+    /// [`ACCEPT_PAUSE`]. The faults of a single connection are passed over.
     pub fn accept(&mut self) -> io::Result<Option<(TcpStream, SocketAddr)>> {
         for _ in 0..FAILURES_PER_CALL {
             match acceptfrom_with(&self.listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
@@ -93,15 +96,14 @@ impl Acceptor {
                         "no file descriptor is left: connections are refused; raise the limit (ulimit -n)",
                     );
                     if !self.refuse_one() {
-                        return Ok(None);
+                        return Err(Errno::MFILE.into());
                     }
                 }
-                Err(Errno::NOBUFS | Errno::NOMEM) => {
-                    self.warn("the kernel has no memory for another connection");
-                    return Ok(None);
-                }
                 Err(error) if is_of_one_connection(error) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    self.warn(&format!("cannot accept connections: {}", io::Error::from(error)));
+                    return Err(error.into());
+                }
             }
         }
         Ok(None)
@@ -110,8 +112,11 @@ impl Acceptor {
     /// Accepts with the spare descriptor and closes at once. `false` if not even that was possible.
     fn refuse_one(&mut self) -> bool {
         self.spare = None;
-        let refused = acceptfrom_with(&self.listener, SocketFlags::CLOEXEC).is_ok();
-        // Another thread may be quicker; the next call tries again.
+        // Another thread may have been quicker, with the connection or with the descriptor.
+        let refused = match acceptfrom_with(&self.listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            Ok(_) | Err(Errno::AGAIN) => true,
+            Err(_) => false,
+        };
         self.spare = spare().ok();
         refused
     }

@@ -14,17 +14,13 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
-use offhook_core::{Action, ConnId, Engine, Now};
-use offhook_host::{Acceptor, Clock, Port, Shard};
+use offhook_core::{Action, ConnId, Engine, Mono, Now};
+use offhook_host::{ACCEPT_PAUSE, Acceptor, Clock, Port, Shard};
 
 use crate::sockets::Sockets;
 
 /// Events that one wait takes over from the kernel; the rest comes with the next one.
 const EVENTS: usize = 1024;
-/// Connections that one listener accepts in a turn, so that a burst of them does not hold up those that are open.
-const TURN_ACCEPTS: usize = 64;
-/// What one read takes. One buffer serves all connections of the shard.
-const READ_BYTES: usize = 64 * 1024;
 /// The longest wait: epoll counts in an `int` of milliseconds, and waking for nothing once an hour costs nothing.
 const WAIT_MS_MAX: u64 = 3_600_000;
 
@@ -41,6 +37,7 @@ struct EventLoop {
     engine: Engine,
     clock: Clock,
     port: Port,
+    turn_accepts: u64,
     turn_reads: u64,
     turn_write_bytes: usize,
     poll: Poll,
@@ -59,6 +56,8 @@ struct Listener {
     acceptor: Acceptor,
     /// Connections may be waiting.
     ready: bool,
+    /// It could not accept, and tries again then.
+    again: Mono,
 }
 
 impl EventLoop {
@@ -75,18 +74,19 @@ impl EventLoop {
         for (at, acceptor) in acceptors.into_iter().enumerate() {
             let token = Token(LISTENERS + at);
             poll.registry().register(&mut SourceFd(&acceptor.as_raw_fd()), token, Interest::READABLE)?;
-            listeners.push(Listener { acceptor, ready: true });
+            listeners.push(Listener { acceptor, ready: true, again: Mono::NEVER });
         }
         Ok(EventLoop {
             engine,
             clock,
             port,
+            turn_accepts: limits.turn_accepts.max(1),
             turn_reads: limits.turn_reads.max(1),
             turn_write_bytes: usize::try_from(limits.turn_write_bytes).unwrap_or(usize::MAX),
             poll,
             listeners,
             sockets: Sockets::default(),
-            buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            buffer: vec![0; limits.read_bytes as usize].into_boxed_slice(),
             unread: Vec::new(),
             readable: Vec::new(),
             unsent: Vec::new(),
@@ -129,7 +129,11 @@ impl EventLoop {
         if busy {
             return Some(Duration::ZERO);
         }
-        let deadline = self.engine.poll_timeout()?;
+        let again = self.listeners.iter().map(|listener| listener.again).min().unwrap_or(Mono::NEVER);
+        let deadline = self.engine.poll_timeout().unwrap_or(Mono::NEVER).min(again);
+        if deadline == Mono::NEVER {
+            return None;
+        }
         // Our clock cuts to whole milliseconds, so this difference is rounded up already.
         Some(Duration::from_millis(deadline.since(self.clock.now().mono).min(WAIT_MS_MAX)))
     }
@@ -227,7 +231,8 @@ impl EventLoop {
 
     fn accept(&mut self, now: Now) {
         for listener in &mut self.listeners {
-            for _ in 0..TURN_ACCEPTS {
+            listener.ready |= listener.again <= now.mono;
+            for _ in 0..self.turn_accepts {
                 if !listener.ready {
                     break;
                 }
@@ -235,15 +240,16 @@ impl EventLoop {
                     Ok(Some(accepted)) => accepted,
                     Ok(None) => {
                         listener.ready = false;
+                        listener.again = Mono::NEVER;
                         break;
                     }
-                    Err(error) => {
-                        // Most likely memory is short; the next connection's edge is the next attempt.
-                        tracing::warn!(%error, "cannot accept a connection");
+                    Err(_) => {
                         listener.ready = false;
+                        listener.again = now.mono.plus_ms(ACCEPT_PAUSE.as_millis() as u64);
                         break;
                     }
                 };
+                listener.again = Mono::NEVER;
                 let Some(id) = self.engine.accept(now, listener.acceptor.id, peer) else { continue };
                 let mut stream = TcpStream::from_std(stream);
                 let both = Interest::READABLE | Interest::WRITABLE;

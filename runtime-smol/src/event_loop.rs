@@ -12,15 +12,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use offhook_core::{ConnId, Mono};
-use offhook_host::{Acceptor, Clock, Shard};
+use offhook_host::{ACCEPT_PAUSE, Acceptor, Clock, Shard};
 use smol::{Async, LocalExecutor, Task, Timer};
 
 use crate::adapter::{Adapter, Next};
 
 /// Tasks that run before a step, so that writing has its turn while tasks keep getting ready.
 const TURN_TASKS: usize = 1024;
-/// A listener that cannot accept, most likely for want of memory, tries again after this time.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Runs a shard until it is drained after a stop.
 pub(crate) fn run(shard: Shard) -> io::Result<()> {
@@ -106,7 +104,6 @@ async fn listen(adapter: &RefCell<Adapter>, mut acceptor: Acceptor, readiness: A
         let accepted = ready.and_then(|()| adapter.borrow_mut().accept(&mut acceptor));
         match accepted {
             Err(error) if error.kind() != ErrorKind::Interrupted => {
-                tracing::warn!(%error, "cannot accept a connection");
                 Timer::after(ACCEPT_PAUSE).await;
             }
             Ok(()) | Err(_) => {}
