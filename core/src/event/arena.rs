@@ -294,6 +294,34 @@ mod tests {
     }
 
     #[test]
+    fn counts_the_events_beside_its_frames() {
+        let event = |text: &str| {
+            Arc::new(Event {
+                id: "1".into(),
+                source: "s".into(),
+                event_type: "t".into(),
+                subject: None,
+                time: "".into(),
+                wall: Wall(0),
+                content_type: None,
+                schema: None,
+                extensions: Vec::new(),
+                data: crate::event::Data::Json(text.into()),
+            })
+        };
+        let mut arena = Arena::new(Bounds { bytes: 3_000, frames: 10, age_ms: 1_000 });
+        for n in 1..=3 {
+            arena.push(b"frame", Seq(n), Wall(0), Some(event(&"x".repeat(1_000))));
+        }
+        assert_eq!((arena.len(), arena.gone()), (2, Seq(1)));
+        // What one event takes is free again for many frames without.
+        arena.push(b"frame", Seq(4), Wall(0), Some(event(&"x".repeat(2_500))));
+        assert_eq!((arena.len(), arena.event_bytes), (1, event(&"x".repeat(2_500)).bytes()));
+        arena.push(&[b'x'; 2_990], Seq(5), Wall(0), None);
+        assert_eq!((arena.len(), arena.event_bytes), (1, 0));
+    }
+
+    #[test]
     fn seeks_by_number_and_age() {
         let mut arena = Arena::new(Bounds { bytes: 1_000, frames: 10, age_ms: 100 });
         for n in 1..=5 {

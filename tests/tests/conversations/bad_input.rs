@@ -280,3 +280,27 @@ fn too_many_handlers_are_503_with_retry_after() {
     assert_eq!(gone.status, 204);
     assert_eq!(world.ask(peer, post_handler(EVERYTHING)).status, 201);
 }
+
+#[test]
+fn the_subscriptions_of_an_application_are_bounded_together() {
+    let of = |types: &[&str]| -> String {
+        types.iter().map(|word| format!(r#"<eventsubscribe type="{word}" action="add"/>"#)).collect()
+    };
+    let mut config = Config::default();
+    config.limits.xms_subscriptions_per_app = 3;
+    let mut world = World::with(config, 2);
+    let first = create(&mut world, &of(&["ringing", "hangup"]));
+    let peer = world.connect_to(1);
+    assert_xms_error(&world.ask(peer, post_handler(&of(&["ringing", "hangup"]))), 503);
+    assert_eq!(world.ask(peer, post_handler(&of(&["dtmf"]))).status, 201);
+    // No more on any eventhandler, on any shard; fewer, and then as many as are free again.
+    let reply = world.ask(peer, crate::common::put_handler(&first, &of(&["info"])));
+    assert_xms_error(&reply, 503);
+    assert!(reply.field("retry-after").is_some());
+    let fewer = r#"<eventsubscribe type="hangup" action="remove"/>"#;
+    assert_eq!(world.ask(peer, crate::common::put_handler(&first, fewer)).status, 200);
+    assert_eq!(world.ask(peer, crate::common::put_handler(&first, &of(&["info"]))).status, 200);
+    assert_xms_error(&world.ask(peer, post_handler(&of(&["dtmf"]))), 503);
+    assert_eq!(world.ask(peer, request("DELETE", &crate::common::instance(&first), "", "")).status, 204);
+    assert_eq!(world.ask(peer, post_handler(&of(&["dtmf", "info"]))).status, 201);
+}
