@@ -12,7 +12,8 @@
 //! | 2 | [`wire`] | bytes and messages; no event |
 //! | 2 | [`event`] | events, their vocabulary, filters, arenas and feeds; no protocol |
 //! | 3 | [`log`] | the one ordered run of records |
-//! | 3 | [`hub`] | connections, channels, actions: what a dialect may do |
+//! | 3 | [`hub`] | connections, channels, calls, actions: what a dialect may do |
+//! | 3 | [`outbox`] | what destinations are, and patience with them |
 //! | 4 | [`dialect`], [`source`] | one folder each: events in a protocol's own words |
 //! | 5 | [`engine`] | the doorway |
 
@@ -24,6 +25,7 @@ pub mod event;
 pub mod ground;
 pub mod hub;
 pub mod log;
+pub mod outbox;
 pub mod source;
 pub mod wire;
 

@@ -19,6 +19,7 @@ use crate::ground::id::{ConnId, ListenerId, Seq};
 use crate::ground::stats::Stats;
 use crate::ground::time::Mono;
 use crate::hub::Hub;
+use crate::hub::call::{Answer, CallFault};
 use crate::hub::conn::{Conn, Stream};
 use crate::log::record::Record;
 use crate::wire::Fault;
@@ -108,6 +109,9 @@ pub trait Dialect: std::fmt::Debug + Send {
 
     /// A stream has ended; what it did not send is in `output`.
     fn closed(&mut self, _hub: &mut Hub, _output: &Output, _stream: &Stream) {}
+
+    /// What came of a call with this key of its own.
+    fn answered(&mut self, _hub: &mut Hub, _key: u64, _result: Result<Answer, CallFault>) {}
 
     /// A deadline of its own has come.
     fn handle_timeout(&mut self, _hub: &mut Hub, _key: u32, _at: Mono) {}

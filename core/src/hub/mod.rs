@@ -3,6 +3,7 @@
 //! turns into actions.
 
 pub mod action;
+pub mod call;
 pub mod conn;
 
 use std::collections::VecDeque;

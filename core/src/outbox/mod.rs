@@ -1,0 +1,3 @@
+//! The outbox: events on their way to servers of others, until they have arrived or are visibly dead.
+
+pub mod receiver;
