@@ -79,10 +79,8 @@ mod tests {
 
     fn read_batch(read: &mut Read, first: Seq, batch: &Batch) {
         for (record, seq) in batch.iter().zip(first.0..) {
-            match &record.body {
-                Body::Change(_, content) => read.push((seq, content.clone())),
-                Body::Event(_) => unreachable!("the tests append changes"),
-            }
+            let Body::Change(_, content) = &record.body else { unreachable!("the tests append changes") };
+            read.push((seq, content.clone()));
         }
     }
 

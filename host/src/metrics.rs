@@ -43,6 +43,8 @@ impl Collector for Counted {
         out.counter("received", "Bytes that peers sent", Some(&Unit::Bytes), s.bytes_received)?;
         out.counter("sent", "Bytes that sockets took", Some(&Unit::Bytes), s.bytes_sent)?;
         out.counter("events_accepted", "Events that were accepted", None, s.events_accepted)?;
+        let help = "Events that were accepted again, and published once";
+        out.counter("events_repeated", help, None, s.events_repeated)?;
         out.gauge("events_retained", "Native events kept for resume", None, s.retained_events)?;
         out.gauge("retained", "Rendered bytes of these events", Some(&Unit::Bytes), s.retained_bytes)?;
         out.dialects(s)?;

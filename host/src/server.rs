@@ -143,7 +143,7 @@ fn make_shards(
     let make = |shard: u16| {
         let acceptors =
             listeners.iter().zip(0..).map(|(listener, id)| Acceptor::new(ListenerId(id), listener));
-        let place = Place { shard: ShardId(shard), shards, epoch };
+        let place = Place { shard: ShardId(shard), shards, epoch, keeps_log: false };
         Ok(Shard {
             engine: Engine::new(settings.config.clone(), place, seed()?),
             clock,

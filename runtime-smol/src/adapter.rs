@@ -194,7 +194,7 @@ impl Adapter {
                 Action::Flush(id) => self.flush(now, id),
                 Action::Finish(id) => self.finish(id),
                 Action::Close(id) => self.sockets.close(id),
-                Action::Append(_) | Action::Report(_) | Action::Note(_) => {
+                Action::Append(_) | Action::Read { .. } | Action::Report(_) | Action::Note(_) => {
                     self.port.carry_out(now, &mut self.engine, action);
                 }
             }

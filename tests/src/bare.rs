@@ -46,6 +46,7 @@ impl Bare {
         self.engine.receive(self.now, id, bytes);
         while let Some(action) = self.engine.poll_action() {
             match action {
+                Action::Read { .. } => unreachable!("no log is kept"),
                 Action::Append(records) => {
                     for record in records {
                         self.seq += 1;

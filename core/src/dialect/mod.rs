@@ -80,8 +80,8 @@ pub trait Dialect: std::fmt::Debug + Send {
     /// An accepted event, in log order: finds the feeds that want it and renders it, once.
     fn publish(&mut self, hub: &mut Hub, seq: Seq, record: &Record, event: &Arc<Event>);
 
-    /// This engine's own event record was applied, and its publisher waits.
-    fn published(&mut self, _hub: &mut Hub, _seq: Seq, _record: &Record, _event: &Event) {}
+    /// This engine's own record of an event was applied: the event has this number, and its publisher waits.
+    fn published(&mut self, _hub: &mut Hub, _seq: Seq, _record: &Record, _id: &str) {}
 
     /// A change of this dialect's state, in log order.
     fn change(&mut self, hub: &mut Hub, record: &Record, change: &[u8]);
@@ -112,6 +112,18 @@ pub trait Dialect: std::fmt::Debug + Send {
 
     /// What came of a call with this key of its own.
     fn answered(&mut self, _hub: &mut Hub, _key: u64, _result: Result<Answer, CallFault>) {}
+
+    /// Records of the log that this dialect asked for under a key of its own, and the oldest that the log still has.
+    fn read(&mut self, _hub: &mut Hub, _key: u32, _start: Seq, _records: Vec<(Seq, Arc<Record>)>) {}
+
+    /// A stream that has no feed has sent all that it was given.
+    fn drained(&mut self, _hub: &mut Hub, _stream: &Stream) {}
+
+    /// The server has started anew after the records that came before: no connection of theirs is open any more.
+    fn restarted(&mut self, _hub: &mut Hub, _record: &Record) {}
+
+    /// Records up to this one are to leave the log: what this engine answers for and was last said there is said anew.
+    fn restate(&mut self, _hub: &mut Hub, _through: Seq) {}
 
     /// A deadline of its own has come.
     fn handle_timeout(&mut self, _hub: &mut Hub, _key: u32, _at: Mono) {}

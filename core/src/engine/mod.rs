@@ -22,7 +22,7 @@ use crate::ground::time::{Mono, Now};
 use crate::hub::Hub;
 use crate::hub::action::{Action, Completion, Level};
 use crate::hub::conn::{Conn, Ending, Machine, Stream};
-use crate::log::record::{Body, Record};
+use crate::log::record::{Actor, Body, Record};
 use crate::source::demo::Demo;
 use crate::wire::http::server::Server;
 
@@ -130,6 +130,13 @@ impl Engine {
         self.settle();
     }
 
+    /// A record that an earlier start of the server has written, in the order of the log; before anything else.
+    pub fn recover(&mut self, now: Now, seq: Seq, record: &Arc<Record>) {
+        self.hub.recovering = true;
+        self.receive_record(now, seq, record);
+        self.hub.recovering = false;
+    }
+
     /// A record from the log, in its order.
     pub fn receive_record(&mut self, now: Now, seq: Seq, record: &Arc<Record>) {
         self.hub.set_now(now);
@@ -137,16 +144,29 @@ impl Engine {
         self.hub.applied = seq;
         match &record.body {
             Body::Event(event) => {
-                for dialect in &mut self.dialects {
-                    dialect.publish(&mut self.hub, seq, record, event);
-                }
-                if self.hub.is_own(record) {
-                    self.hub.stats.events_accepted += 1;
+                let first = self.hub.repeats.record(event, seq, self.hub.config.limits.dedup_events);
+                if first == seq {
                     for dialect in &mut self.dialects {
-                        dialect.published(&mut self.hub, seq, record, event);
+                        dialect.publish(&mut self.hub, seq, record, event);
                     }
                 }
+                self.accepted(record, &event.id, first, first != seq);
             }
+            Body::Repeat { first, id } => self.accepted(record, id, *first, true),
+            Body::Epoch { epoch, ended } => {
+                self.hub.begin_epoch(*epoch, *ended);
+                for dialect in &mut self.dialects {
+                    dialect.restarted(&mut self.hub, record);
+                }
+            }
+            Body::Retire { through } => {
+                for dialect in &mut self.dialects {
+                    dialect.restate(&mut self.hub, *through);
+                }
+                let said = Body::Retired { through: *through, shard: self.hub.place.shard };
+                self.hub.append(Actor::Server("log"), None, true, false, said);
+            }
+            Body::Retired { .. } => {}
             Body::Change(name, change) => {
                 if let Some(dialect) = self.dialects.iter_mut().find(|d| d.name() == *name) {
                     dialect.change(&mut self.hub, record, change);
@@ -156,12 +176,29 @@ impl Engine {
         self.settle();
     }
 
+    /// Tells the publisher, if it is one of this engine's.
+    fn accepted(&mut self, record: &Record, id: &str, seq: Seq, repeated: bool) {
+        if !self.hub.is_own(record) {
+            return;
+        }
+        self.hub.stats.events_accepted += u64::from(!repeated);
+        self.hub.stats.events_repeated += u64::from(repeated);
+        for dialect in &mut self.dialects {
+            dialect.published(&mut self.hub, seq, record, id);
+        }
+    }
+
     /// What came of an action, or what the host decided.
     pub fn complete(&mut self, now: Now, done: Completion) {
         self.hub.set_now(now);
         match done {
             Completion::Durable(seq) => self.hub.set_durable(seq),
             Completion::Report(ticket, body) => self.operations.report(&mut self.hub, ticket, body),
+            Completion::Read { ticket, start, records } => {
+                if let Some((dialect, key)) = self.hub.take_read(ticket) {
+                    self.dialects[usize::from(dialect)].read(&mut self.hub, key, start, records);
+                }
+            }
             Completion::Reloaded(config) => {
                 self.hub.vocabulary = crate::event::vocabulary::Vocabulary::new(&config.vocabulary);
                 let listeners = std::mem::take(&mut self.hub.config.listeners);
@@ -286,6 +323,15 @@ impl Engine {
         }
         if !conn.output.is_empty(channels) {
             return true;
+        }
+        if conn.ending == Ending::No
+            && conn.output.tail().is_none()
+            && let Machine::Stream(stream) = &conn.machine
+        {
+            let stream = stream.clone();
+            self.dialects[dialect].drained(&mut self.hub, &stream);
+            self.settle();
+            return false;
         }
         if conn.ending != Ending::No {
             if matches!(&conn.machine, Machine::Http(server) if server.waiting() == 0 && !server.input.is_empty())

@@ -298,6 +298,7 @@ mod tests {
         let event = |text: &str| {
             Arc::new(Event {
                 id: "1".into(),
+                id_given: false,
                 source: "s".into(),
                 event_type: "t".into(),
                 subject: None,

@@ -7,6 +7,8 @@ use crate::ground::time::Wall;
 pub struct Event {
     /// `id`: the sender's own, or a UUIDv7 that was minted.
     pub id: Box<str>,
+    /// `id` is the sender's own: the event is recognised when it comes again.
+    pub id_given: bool,
     /// `source`.
     pub source: Box<str>,
     /// `type`, such as `call.ringing`.

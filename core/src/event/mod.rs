@@ -13,6 +13,7 @@ pub mod filter;
 pub mod index;
 pub mod output;
 pub mod projection;
+pub mod repeats;
 pub mod vocabulary;
 
 pub use event::{Data, Event, Fact};

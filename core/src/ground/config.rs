@@ -35,12 +35,14 @@ pub struct Place {
     pub shards: u16,
     /// This start of the server.
     pub epoch: Epoch,
+    /// Records are kept and can be read again.
+    pub keeps_log: bool,
 }
 
 impl Default for Place {
     /// One engine alone.
     fn default() -> Place {
-        Place { shard: ShardId(0), shards: 1, epoch: Epoch(1) }
+        Place { shard: ShardId(0), shards: 1, epoch: Epoch(1), keeps_log: false }
     }
 }
 

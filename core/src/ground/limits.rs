@@ -54,6 +54,9 @@ limits! {
     publish_bytes = 8_388_608, "Body of a publish request. Beyond: 413.";
     batch_events = 10_000, "Events of one publish request. Beyond: 413.";
     event_names = 256, "Members of an event's `data`, and its extension attributes. Beyond: 400.";
+    dedup_events = 200_000, "Events with an `id` of their sender among which one that comes again is recognised; it is accepted again, with its first number, and published once. 0 recognises none. Beyond: the oldest are forgotten.";
+    log_readers = 16, "Readers at a time that resume from before what is kept in memory, and read the log. Beyond: they wait.";
+    log_read_bytes = 262_144, "What such a reader gets of the log before others have their turn.";
     retained_bytes = 134_217_728, "Events kept for streams and resume, with their rendered form. Beyond: the oldest go; a reader that is further behind is cut and told of the gap.";
     retained_ms = 86_400_000, "Age of events kept for resume. Beyond: the oldest go.";
     retained_events = 500_000, "Count of events kept for resume. Beyond: the oldest go.";
@@ -68,6 +71,7 @@ limits! {
     xms_subscriptions = 1_000, "Subscriptions of one eventhandler. Beyond: 400.";
     xms_handlers_per_app = 100_000, "Eventhandlers of one application. Beyond: 503 with Retry-After.";
     xms_subscriptions_per_app = 200_000, "Subscriptions of all eventhandlers of one application: XMS lists them in one reply. Beyond: 503 with Retry-After.";
+    xms_progress_ms = 1_000, "From one record of how far open XMS streams have come to the next: what a client may get twice after a crash.";
     xms_event_bytes = 65_535, "One XMS event: clients read at most four hex digits. Beyond: left out, counted, logged.";
     xms_arena_bytes = 67_108_864, "Rendered XMS events kept for streams and replay. Beyond: the oldest go, counted per eventhandler.";
     stream_drain_ms = 2_000, "After DELETE or at a stop, the time a stream has to take what is queued.";

@@ -53,6 +53,8 @@ pub struct Stats {
     pub bytes_sent: u64,
     /// Events that were accepted.
     pub events_accepted: u64,
+    /// Events that were accepted again, and published once.
+    pub events_repeated: u64,
     /// Retained native events and their rendered bytes.
     pub retained_events: u64,
     /// See `retained_events`.
@@ -116,6 +118,7 @@ impl Stats {
         self.bytes_received += other.bytes_received;
         self.bytes_sent += other.bytes_sent;
         self.events_accepted += other.events_accepted;
+        self.events_repeated += other.events_repeated;
         self.retained_events += other.retained_events;
         self.retained_bytes += other.retained_bytes;
         for (name, more) in &other.dialects {

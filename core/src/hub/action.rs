@@ -1,5 +1,7 @@
 //! What the engine asks of its adapter, and what the adapter tells it of the world.
 
+use std::sync::Arc;
+
 use crate::ground::config::Config;
 use crate::ground::id::{ConnId, Seq};
 use crate::log::record::Record;
@@ -16,6 +18,15 @@ pub enum Action {
     Finish(ConnId),
     /// Close the socket. The id is dead; the slot may come back at the next accept.
     Close(ConnId),
+    /// Read kept records of the log, from one on. Later: [`Completion::Read`].
+    Read {
+        /// Comes back with the completion.
+        ticket: u64,
+        /// The first one that is wanted.
+        from: Seq,
+        /// About how many bytes; at least one record, if there is one.
+        bytes: u64,
+    },
     /// Write the metrics of all engines as one OpenMetrics document. Later: [`Completion::Report`].
     Report(u64),
     /// Say this in the server's own log.
@@ -47,6 +58,15 @@ pub enum Level {
 pub enum Completion {
     /// All records up to this one survive a crash (or need not, when nothing is kept).
     Durable(Seq),
+    /// What [`Action::Read`] asked for.
+    Read {
+        /// The ticket of the action.
+        ticket: u64,
+        /// The oldest record that the log still has.
+        start: Seq,
+        /// Kept records, in order; none: there is none from there on.
+        records: Vec<(Seq, Arc<Record>)>,
+    },
     /// The document that [`Action::Report`] asked for.
     Report(u64, Vec<u8>),
     /// A new configuration. Listeners stay as they are.

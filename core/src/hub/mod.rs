@@ -6,17 +6,18 @@ pub mod action;
 pub mod call;
 pub mod conn;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use conn::{Conn, Conns, Ending, Machine, Stream};
 
 use crate::event::channel::Channel;
 use crate::event::output::Tail;
+use crate::event::repeats::Repeats;
 use crate::event::vocabulary::Vocabulary;
 use crate::ground::config::{Config, Place};
 use crate::ground::deadline::{Deadlines, Due};
-use crate::ground::id::{ConnId, Seq};
+use crate::ground::id::{ConnId, Epoch, Seq};
 use crate::ground::rng::Rng;
 use crate::ground::stats::Stats;
 use crate::ground::time::{Mono, Now};
@@ -50,6 +51,15 @@ pub struct Hub {
     pub stats: Stats,
     /// The last record that was applied.
     pub applied: Seq,
+    /// Events that may come again.
+    pub repeats: Repeats,
+    /// Earlier starts of the server, oldest first: where each began.
+    epochs: Vec<(Epoch, Seq)>,
+    /// Records are read from a log that an earlier start has written: nobody waits for an answer.
+    pub recovering: bool,
+    /// Reads of the log that are under way: their dialect and its key.
+    reads: BTreeMap<u64, (u8, u32)>,
+    ticket: u64,
     /// A stop was asked.
     pub stopping: bool,
     /// Keys the hashes that peers could otherwise aim at.
@@ -96,6 +106,11 @@ impl Hub {
             rng,
             stats: Stats::default(),
             applied: Seq(0),
+            repeats: Repeats::new(hash_seed),
+            epochs: Vec::new(),
+            recovering: false,
+            reads: BTreeMap::new(),
+            ticket: 0,
             stopping: false,
             hash_seed,
             date: (u64::MAX, String::new()),
@@ -129,7 +144,7 @@ impl Hub {
     /// Whether this engine appended the record, so that what all engines see alike is counted once.
     #[must_use]
     pub fn is_own(&self, record: &Record) -> bool {
-        record.origin.shard == self.place.shard
+        !self.recovering && record.origin.shard == self.place.shard
     }
 
     /// A line for the server's own log. What peers can cause without end is bounded, and what was left out is told.
@@ -157,6 +172,34 @@ impl Hub {
     /// Asks the adapter for something.
     pub fn act(&mut self, action: Action) {
         self.actions.push_back(action);
+    }
+
+    /// The last number of a start of the server, if it is known.
+    #[must_use]
+    pub fn epoch_end(&self, epoch: Epoch) -> Option<Seq> {
+        if epoch == self.place.epoch {
+            return Some(self.applied);
+        }
+        let at = self.epochs.iter().position(|(e, _)| *e == epoch)?;
+        self.epochs.get(at + 1).map(|(_, began)| Seq(began.0.saturating_sub(1)))
+    }
+
+    /// A start of the server, in log order.
+    pub(crate) fn begin_epoch(&mut self, epoch: Epoch, ended: Seq) {
+        self.epochs.push((epoch, ended.next()));
+    }
+
+    /// Asks for records of the log, from `from` on; they come to [`crate::dialect::Dialect::read`] with `key`.
+    pub fn read_log(&mut self, dialect: u8, key: u32, from: Seq) {
+        self.ticket += 1;
+        self.reads.insert(self.ticket, (dialect, key));
+        let bytes = self.config.limits.log_read_bytes;
+        self.act(Action::Read { ticket: self.ticket, from, bytes });
+    }
+
+    /// Who asked for these records of the log.
+    pub(crate) fn take_read(&mut self, ticket: u64) -> Option<(u8, u32)> {
+        self.reads.remove(&ticket)
     }
 
     /// Sends a record on its way into the log.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::event::Event;
-use crate::ground::id::{ConnId, ShardId};
+use crate::ground::id::{ConnId, Epoch, Seq, ShardId};
 use crate::ground::time::Wall;
 
 /// The version of the record's form; readers skip header fields that they do not know.
@@ -61,6 +61,32 @@ pub struct Origin {
 pub enum Body {
     /// An event was accepted.
     Event(Arc<Event>),
+    /// An event came again that was accepted before, under this number.
+    Repeat {
+        /// The number.
+        first: Seq,
+        /// The event's id.
+        id: Box<str>,
+    },
+    /// The server has started.
+    Epoch {
+        /// This start.
+        epoch: Epoch,
+        /// The last number of the start before.
+        ended: Seq,
+    },
+    /// Records up to this one are to leave the log: every engine says anew what it answers for.
+    Retire {
+        /// The last one that is to go.
+        through: Seq,
+    },
+    /// An engine has said all that; when every engine has, and it is durable, the records may go.
+    Retired {
+        /// See [`Body::Retire`].
+        through: Seq,
+        /// The engine.
+        shard: ShardId,
+    },
     /// A dialect's own state changed: the dialect's name and a change in its own encoding.
     Change(&'static str, Box<[u8]>),
 }

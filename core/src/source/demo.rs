@@ -76,6 +76,7 @@ impl Demo {
 
     fn publish(&mut self, hub: &mut Hub, event_type: &str, subject: String, facts: Facts) {
         let event = Event {
+            id_given: false,
             id: self.rng.uuid_v7(hub.now.wall).to_string().into_boxed_str(),
             source: "demo".into(),
             event_type: event_type.into(),

@@ -16,7 +16,6 @@ const LATER: &[&str] = &[
     "isymphony_connections",
     "isymphony_connections_per_address",
     "sep_subscriptions",
-    "dedup_events",
 ];
 
 /// Rows that `[log] retain` sets as well.
@@ -72,6 +71,8 @@ pub(super) fn bounds(name: &str) -> RangeInclusive<u64> {
         // Zero means "at once".
         "linger_ms" | "stream_drain_ms" | "shutdown_ms" | "body_grace_ms" => 0..=DAY_MS,
         "body_bytes_per_s" | "body_discard_bytes" => 0..=1_024 * MIB,
+        "dedup_events" => 0..=100_000_000,
+        "log_readers" => 1..=10_000,
         "retained_ms" => 1_000..=3_650 * DAY_MS,
         _ if name.ends_with("_ms") => 1..=30 * DAY_MS,
         _ => 1..=TIB,

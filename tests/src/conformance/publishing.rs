@@ -42,7 +42,7 @@ pub fn publishing_forms(subject: &Subject) {
             publication("application/x-ndjson", "{\"type\":\"a\"}\r\n\n{\"type\":\"b\",\"data\":{\"l\":[1, 2]}}\n"),
         ),
         ("CloudEvents, structured", 1, publication("application/cloudevents+json", full)),
-        ("CloudEvents, a batch", 2, publication("application/cloudevents-batch+json", format!("[{full},{}]", full.replace("\"i\"", "\"j\"")))),
+        ("CloudEvents, a batch", 2, publication("application/cloudevents-batch+json", format!("[{},{}]", full.replace("\"i\"", "\"j\""), full.replace("\"i\"", "\"k\"")))),
         (
             "CloudEvents, binary, JSON data",
             1,
@@ -51,7 +51,11 @@ pub fn publishing_forms(subject: &Subject) {
         (
             "CloudEvents, binary, other data",
             1,
-            request("POST /v1/events", &format!("{binary}Content-Type: text/plain\r\n"), "hi"),
+            request(
+                "POST /v1/events",
+                &format!("{}Content-Type: text/plain\r\n", binary.replace("ce-id: b", "ce-id: c")),
+                "hi",
+            ),
         ),
         (
             "in chunks, with an extension and a trailer",

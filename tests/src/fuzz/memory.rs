@@ -124,6 +124,7 @@ impl Memory {
         loop {
             while let Some(action) = self.engine.poll_action() {
                 match action {
+                    Action::Read { .. } => unreachable!("no log is kept"),
                     Action::Append(records) => {
                         for record in records {
                             if let Body::Event(event) = &record.body {

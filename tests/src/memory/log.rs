@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use offhook_core::Seq;
-use offhook_core::log::record::Record;
+use offhook_core::log::record::{Actor, Body, Header, Origin, Record, VERSION};
+use offhook_core::{Seq, Wall};
 
 /// A record on its way to an engine.
 pub type Numbered = (Seq, Arc<Record>);
@@ -13,6 +13,9 @@ pub type Numbered = (Seq, Arc<Record>);
 #[derive(Debug)]
 pub struct Log {
     last: Seq,
+    /// What a restart finds, and readers of old records: everything that is kept, from `start` on.
+    kept: Vec<Numbered>,
+    start: Seq,
     queues: Vec<Queue>,
     durability_held: bool,
     durable: Seq,
@@ -32,7 +35,7 @@ impl Log {
     #[must_use]
     pub fn new(engines: usize) -> Log {
         let queues = (0..engines).map(|_| Queue::default()).collect();
-        Log { last: Seq(0), queues, durability_held: false, durable: Seq(0) }
+        Log { last: Seq(0), kept: Vec::new(), start: Seq(1), queues, durability_held: false, durable: Seq(0) }
     }
 
     /// Numbers records and puts them into the queue of every engine, that of `by` included.
@@ -40,6 +43,9 @@ impl Log {
         for record in records {
             self.last = self.last.next();
             let record = Arc::new(record);
+            if record.header.kept {
+                self.kept.push((self.last, Arc::clone(&record)));
+            }
             for queue in &mut self.queues {
                 queue.records.push_back((self.last, Arc::clone(&record)));
             }
@@ -48,6 +54,28 @@ impl Log {
         if !self.durability_held {
             self.durable = self.last;
         }
+    }
+
+    /// Kept records from one on, at most so many, and the number of the oldest that is there.
+    #[must_use]
+    pub fn read(&self, from: Seq, most: usize) -> (Seq, Vec<Numbered>) {
+        let first = self.kept.partition_point(|(seq, _)| *seq < from);
+        (self.start, self.kept[first..].iter().take(most).cloned().collect())
+    }
+
+    /// Lets go of records before this one, as retention does.
+    pub fn drop_before(&mut self, seq: Seq) {
+        self.start = seq;
+        self.kept.retain(|(at, _)| *at >= seq);
+    }
+
+    /// The server is killed: what was not durable is gone, and so is all that was on its way. Gives what is left.
+    pub fn crash(&mut self) -> Vec<Numbered> {
+        let durable = self.durable;
+        self.kept.retain(|(at, _)| *at <= durable);
+        self.last = durable;
+        self.queues.iter_mut().for_each(|queue| *queue = Queue::default());
+        self.kept.clone()
     }
 
     /// The next record for an engine, unless its queue is held back.
@@ -94,4 +122,11 @@ impl Log {
     pub fn last(&self) -> Seq {
         self.last
     }
+}
+
+/// A record that the server itself makes.
+#[must_use]
+pub fn server_record(wall: Wall, body: Body) -> Record {
+    let header = Header { version: VERSION, wall, actor: Actor::Server("start"), trace: None, kept: true };
+    Record { header, origin: Origin::default(), body }
 }

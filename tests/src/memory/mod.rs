@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use offhook_core::ground::config::{Listener, Place};
 use offhook_core::ground::stats::Stats;
 use offhook_core::hub::action::Note;
+use offhook_core::log::record::{Body, Header, Origin, Record};
 use offhook_core::{Completion, Config, ConnId, Engine, Epoch, ListenerId, Mono, Now, Seq, ShardId, Wall};
 
 use log::Log;
@@ -43,6 +44,8 @@ pub struct World {
     log: Log,
     sockets: Vec<Socket>,
     notes: Vec<Note>,
+    /// Starts after the first.
+    starts: u64,
 }
 
 #[derive(Debug)]
@@ -50,6 +53,13 @@ struct Shard {
     engine: Engine,
     /// The connections that the engine knows, by slot.
     live: Vec<Option<(ConnId, Peer)>>,
+}
+
+impl Shard {
+    fn new(config: &Config, shard: u16, shards: u16, epoch: Epoch, keeps_log: bool) -> Shard {
+        let place = Place { shard: ShardId(shard), shards, epoch, keeps_log };
+        Shard { engine: Engine::new(config.clone(), place, 7 + u64::from(shard)), live: Vec::new() }
+    }
 }
 
 impl World {
@@ -64,14 +74,26 @@ impl World {
     /// # Panics
     /// If the beginning of all worlds is no date.
     #[must_use]
-    pub fn with(mut config: Config, shards: u16) -> World {
+    pub fn with(config: Config, shards: u16) -> World {
+        World::start(config, shards, false)
+    }
+
+    /// The same, with a log that is kept: it can be read again, and a restart finds it.
+    ///
+    /// # Panics
+    /// If the beginning of all worlds is no date.
+    #[must_use]
+    pub fn keeping(config: Config, shards: u16) -> World {
+        let mut world = World::start(config, shards, true);
+        world.begin_epoch(EPOCH);
+        world
+    }
+
+    fn start(mut config: Config, shards: u16, keeps_log: bool) -> World {
         if config.listeners.is_empty() {
             config.listeners.push(Listener::default());
         }
-        let engine = |shard| {
-            let place = Place { shard: ShardId(shard), shards, epoch: EPOCH };
-            Shard { engine: Engine::new(config.clone(), place, 7 + u64::from(shard)), live: Vec::new() }
-        };
+        let engine = |shard| Shard::new(&config, shard, shards, EPOCH, keeps_log);
         let wall = Wall::from_rfc3339(BEGINNING).expect("the beginning is a date");
         World {
             now: Now { mono: Mono(1_000), wall },
@@ -79,7 +101,58 @@ impl World {
             log: Log::new(usize::from(shards)),
             sockets: Vec::new(),
             notes: Vec::new(),
+            starts: 0,
         }
+    }
+
+    /// The server is killed and started anew, with another configuration perhaps: connections are gone, and the
+    /// engines know what was durable.
+    ///
+    /// # Panics
+    /// If an invariant of the doorway is broken.
+    pub fn restart(&mut self, mut config: Config) {
+        if config.listeners.is_empty() {
+            config.listeners.push(Listener::default());
+        }
+        self.starts += 1;
+        let epoch = Epoch(EPOCH.0 + self.starts);
+        let shards = u16::try_from(self.shards.len()).expect("few shards");
+        for socket in &mut self.sockets {
+            socket.closed = true;
+        }
+        self.shards = (0..shards).map(|shard| Shard::new(&config, shard, shards, epoch, true)).collect();
+        for (seq, record) in self.log.crash() {
+            for shard in &mut self.shards {
+                shard.engine.recover(self.now, seq, &record);
+            }
+        }
+        self.begin_epoch(epoch);
+    }
+
+    fn begin_epoch(&mut self, epoch: Epoch) {
+        let ended = self.log.last();
+        self.log.append(0, vec![log::server_record(self.now.wall, Body::Epoch { epoch, ended })]);
+        self.turn();
+    }
+
+    /// Lets go of all records up to this one, after the engines have said anew what must stay.
+    pub fn retire(&mut self, through: Seq) {
+        let record = Record {
+            header: Header {
+                kept: false,
+                ..log::server_record(self.now.wall, Body::Retire { through }).header
+            },
+            origin: Origin::default(),
+            body: Body::Retire { through },
+        };
+        self.log.append(0, vec![record]);
+        self.turn();
+        self.log.drop_before(through.next());
+    }
+
+    /// Lets go of the log's records before this one, and of what they say.
+    pub fn drop_records_before(&mut self, seq: Seq) {
+        self.log.drop_before(seq);
     }
 
     /// A connection from this machine to the first engine.

@@ -133,6 +133,12 @@ impl World {
                     self.sockets[at].closed = true;
                     self.shards[shard].live[id.slot as usize] = None;
                 }
+                Action::Read { ticket, from, bytes } => {
+                    // A record counts as a thousand bytes.
+                    let (start, records) = self.log.read(from, (bytes / 1_000).max(1) as usize);
+                    let done = Completion::Read { ticket, start, records };
+                    self.shards[shard].engine.complete(self.now, done);
+                }
                 Action::Report(ticket) => {
                     let done = Completion::Report(ticket, b"# EOF\n".to_vec());
                     self.shards[shard].engine.complete(self.now, done);

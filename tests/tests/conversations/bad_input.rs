@@ -28,7 +28,7 @@ enum After {
 use After::{Closes, GoesOn};
 use Form::{Problem, Xms};
 
-const RAISED: &str = r#"{"id":"one","type":"call.ringing","subject":"call/1"}"#;
+const RAISED: &str = r#"{"type":"call.ringing","subject":"call/1"}"#;
 
 #[track_caller]
 fn assert_error(reply: &Reply, status: u16, form: Form) {

@@ -10,7 +10,7 @@ use crate::common::{
     COLLECTION, EVERYTHING, assert_problem, assert_xms_error, create, document, instance, post_handler,
 };
 
-const ONE: &str = r#"{"id":"one","type":"call.ringing","subject":"call/1"}"#;
+const ONE: &str = r#"{"type":"call.ringing","subject":"call/1"}"#;
 
 fn statuses(world: &mut World, peer: Peer) -> Vec<u16> {
     let mut statuses = Vec::new();

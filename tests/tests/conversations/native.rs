@@ -293,7 +293,7 @@ fn a_stop_ends_streams_cleanly() {
         world.take(peer);
         world.limit_room(peer, 0);
         let event = r#"{"id":"1","source":"s","type":"t","time":"2026-01-01T00:00:00Z"}"#.to_owned();
-        publish_all(&mut world, &[event.clone(), event]);
+        publish_all(&mut world, &[event.clone(), event.replace("\"1\"", "\"2\"")]);
         world.tell(|| offhook_core::Completion::Stop);
         world.lift_limit(peer);
         let text = String::from_utf8(world.take(peer)).unwrap();

@@ -1,5 +1,6 @@
 //! Our own API under `/v1`: CloudEvents in ([`read`]), Server-Sent Events out ([`render`], `stream`).
 
+mod history;
 pub mod read;
 pub mod render;
 mod routes;
@@ -7,10 +8,12 @@ mod stream;
 
 use std::sync::Arc;
 
+use self::history::Histories;
 use super::{Asker, Dialect, Verdict, access, problem};
 use crate::event::Event;
 use crate::event::arena::{Bounds, Frame};
 use crate::event::channel::{Channel, FeedId};
+use crate::event::output::Output;
 use crate::event::projection;
 use crate::ground::config::Config;
 use crate::ground::id::{ConnId, Seq};
@@ -30,6 +33,7 @@ pub struct Native {
     accepted: Vec<u8>,
     /// Publishers that wait whose replies need header fields of their own.
     cors: Vec<(ConnId, u32, Fields)>,
+    histories: Histories,
     frame: Vec<u8>,
 }
 
@@ -39,7 +43,13 @@ impl Native {
         assert_eq!(hub.channels.len(), usize::from(channel), "channels stand in the order of the dialects");
         let (bounds, runs_max) = bounds(&hub.config);
         hub.channels.push(Channel::new(bounds, runs_max, hub.hash_seed));
-        Native { channel, accepted: Vec::new(), cors: Vec::new(), frame: Vec::new() }
+        Native {
+            channel,
+            accepted: Vec::new(),
+            cors: Vec::new(),
+            histories: Histories::default(),
+            frame: Vec::new(),
+        }
     }
 }
 
@@ -71,7 +81,7 @@ impl Dialect for Native {
                     self.cors.push((asker.conn, asker.request, fields));
                 }
             }
-            _ => stream::open(hub, self.channel, asker, head),
+            _ => stream::open(&mut self.histories, hub, self.channel, asker, head),
         }
     }
 
@@ -89,10 +99,10 @@ impl Dialect for Native {
         channel.publish(&self.frame, seq, record.header.wall, Some(Arc::clone(event)));
     }
 
-    fn published(&mut self, hub: &mut Hub, seq: Seq, record: &Record, event: &Event) {
+    fn published(&mut self, hub: &mut Hub, seq: Seq, record: &Record, id: &str) {
         let Some((conn, request)) = record.origin.request else { return };
         self.accepted.extend_from_slice(if self.accepted.is_empty() { br#"{"accepted":["# } else { b"," });
-        render::accepted(&event.id, seq, &mut self.accepted);
+        render::accepted(id, seq, &mut self.accepted);
         if record.origin.last {
             self.accepted.extend_from_slice(b"]}");
             let body = std::mem::take(&mut self.accepted);
@@ -108,6 +118,18 @@ impl Dialect for Native {
     fn keepalive(&self, hub: &Hub, stream: &Stream) -> (&'static [u8], u64) {
         let comment: &[u8] = if stream.lending.bare { b":\n\n" } else { b"3\r\n:\n\n\r\n" };
         (comment, hub.config.limits.sse_heartbeat_ms)
+    }
+
+    fn read(&mut self, hub: &mut Hub, key: u32, start: Seq, records: Vec<(Seq, Arc<Record>)>) {
+        self.histories.read(hub, self.channel, key, start, &records);
+    }
+
+    fn drained(&mut self, hub: &mut Hub, stream: &Stream) {
+        self.histories.drained(hub, self.channel, stream);
+    }
+
+    fn closed(&mut self, hub: &mut Hub, _output: &Output, stream: &Stream) {
+        self.histories.closed(hub, self.channel, stream);
     }
 
     fn admits(&self, channel: &Channel, feed: FeedId, frame: &Frame) -> bool {

@@ -242,6 +242,7 @@ impl Draft {
         let minted = |rng: &mut Rng| rng.uuid_v7(defaults.wall).to_string().into_boxed_str();
         self.extensions.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(Event {
+            id_given: self.id.is_some(),
             id: self.id.unwrap_or_else(|| minted(defaults.rng)),
             source: self.source.unwrap_or_else(|| defaults.source.into()),
             event_type,

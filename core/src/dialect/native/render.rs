@@ -8,11 +8,16 @@ use crate::ground::id::{Epoch, Seq};
 /// Appends one event of a stream, as one HTTP chunk: its id, and one `data` line. There is no `event` field, so that
 /// `onmessage` gets it.
 pub fn frame(event: &Event, epoch: Epoch, seq: Seq, out: &mut Vec<u8>) {
-    let mut text = Vec::with_capacity(512);
-    let _ = write!(text, "id: {epoch}-{seq}\ndata: ");
-    json(event, &mut text);
-    text.extend_from_slice(b"\n\n");
-    chunk(&text, out);
+    let mut bytes = Vec::with_capacity(512);
+    text(event, epoch, seq, &mut bytes);
+    chunk(&bytes, out);
+}
+
+/// Appends one event of a stream, without a chunk around it.
+pub fn text(event: &Event, epoch: Epoch, seq: Seq, out: &mut Vec<u8>) {
+    let _ = write!(out, "id: {epoch}-{seq}\ndata: ");
+    json(event, out);
+    out.extend_from_slice(b"\n\n");
 }
 
 /// Appends `bytes` as one chunk of the chunked coding (RFC 9112 section 7.1).

@@ -88,14 +88,17 @@ pub(super) fn publish(hub: &mut Hub, asker: Asker, head: &Head<'_>, content: &[u
     let last = events.len() - 1;
     for (at, event) in events.into_iter().enumerate() {
         let request = Some((asker.conn, asker.request));
-        hub.append_traced(
-            Actor::Address(asker.peer),
-            request,
-            at == last,
-            true,
-            trace.clone(),
-            Body::Event(event.into()),
-        );
+        let actor = Actor::Address(asker.peer);
+        match hub.repeats.known(&event) {
+            // It stands in the log already; the reply alone must keep its place in the order.
+            Some(first) => {
+                hub.append(actor, request, at == last, false, Body::Repeat { first, id: event.id })
+            }
+            None => {
+                let body = Body::Event(event.into());
+                hub.append_traced(actor, request, at == last, true, trace.clone(), body);
+            }
+        }
     }
     true
 }

@@ -2,13 +2,15 @@
 
 use std::io::Write as _;
 
+use super::history::Histories;
 use super::render::{chunk, string};
 use crate::dialect::problem::problem;
 use crate::dialect::{Asker, access};
 use crate::event::arena::Position;
+use crate::event::channel::FeedId;
 use crate::event::filter::{Clause, Pattern, View};
 use crate::event::output::{Lending, Tail};
-use crate::ground::id::{Epoch, Seq};
+use crate::ground::id::{ConnId, Epoch, Seq};
 use crate::hub::conn::Stream;
 use crate::hub::{Hub, StreamHead};
 use crate::wire::http::head::Head;
@@ -69,7 +71,7 @@ fn read(hub: &Hub, head: &Head<'_>) -> Result<Request, Reply> {
     Ok(Request { view: View::new(vec![clause]), last_id: last_id.filter(|id| !id.is_empty()) })
 }
 
-pub(super) fn open(hub: &mut Hub, channel: u8, asker: Asker, head: &Head<'_>) {
+pub(super) fn open(histories: &mut Histories, hub: &mut Hub, channel: u8, asker: Asker, head: &Head<'_>) {
     let request = match read(hub, head) {
         Ok(request) => request,
         Err(reply) => return hub.reply(asker.conn, asker.request, reply),
@@ -82,8 +84,13 @@ pub(super) fn open(hub: &mut Hub, channel: u8, asker: Asker, head: &Head<'_>) {
     }
     let bare = !head.http11;
     let heartbeat_ms = hub.config.limits.sse_heartbeat_ms;
+    let wall = hub.now.wall;
+    hub.channels[usize::from(channel)].expire(wall);
+    let resume = request.last_id.map(|id| resume(hub, channel, &id));
+    let before = resume.as_ref().and_then(|resume| resume.before);
     let stream = Stream {
         dialect: channel,
+        // Whoever reads the log first gets a key when it is known to be open.
         tag: 0,
         lending: Lending { bare, one_frame: false },
         keepalive_at: hub.now.mono.plus_ms(heartbeat_ms),
@@ -91,9 +98,6 @@ pub(super) fn open(hub: &mut Hub, channel: u8, asker: Asker, head: &Head<'_>) {
     if !hub.open_stream(asker.conn, &StreamHead { content_type: CONTENT_TYPE, fields }, stream) {
         return;
     }
-    let wall = hub.now.wall;
-    hub.channels[usize::from(channel)].expire(wall);
-    let resume = request.last_id.map(|id| resume(hub, channel, &id));
     if let Some(conn) = hub.conn(asker.conn) {
         let mut write = |bytes: &[u8]| {
             conn.output.write(|out| if bare { out.extend_from_slice(bytes) } else { chunk(bytes, out) });
@@ -105,16 +109,27 @@ pub(super) fn open(hub: &mut Hub, channel: u8, asker: Asker, head: &Head<'_>) {
     }
     let home = &mut hub.channels[usize::from(channel)];
     let end = home.arena().end();
-    let catch_up = resume.map(|r| r.from).filter(|from| *from < end).map(|from| Box::new(from..end));
     let feed = home.keep(&request.view);
-    hub.follow(asker.conn, Tail { channel, feed, cursor: end, catch_up });
-    hub.channels[usize::from(channel)].release(feed);
+    match before {
+        Some(next) => histories.begin(hub, channel, asker.conn, feed, next),
+        None => join(hub, channel, asker.conn, feed, resume.map_or(end, |r| r.from)),
+    }
     hub.arm(asker.conn);
+}
+
+/// Lets a stream follow its feed, after what is kept in memory from `from` on. The stream keeps the feed from here on.
+pub(super) fn join(hub: &mut Hub, channel: u8, conn: ConnId, feed: FeedId, from: Position) {
+    let end = hub.channels[usize::from(channel)].arena().end();
+    let catch_up = (from < end).then(|| Box::new(from..end));
+    hub.follow(conn, Tail { channel, feed, cursor: end, catch_up });
+    hub.channels[usize::from(channel)].release(feed);
 }
 
 /// Where a reader goes on, and the event that tells it what it missed.
 struct Resume {
     from: Position,
+    /// The log has older ones that are wanted, from this number on.
+    before: Option<Seq>,
     gap: Option<Vec<u8>>,
 }
 
@@ -123,25 +138,27 @@ fn resume(hub: &Hub, channel: u8, id: &str) -> Resume {
     let arena = hub.channels[usize::from(channel)].arena();
     let epoch = hub.place.epoch;
     match parse_id(id) {
-        Some((of, seq)) if of == epoch && seq <= hub.applied => {
-            let gap = (seq < arena.gone()).then(|| {
+        Some((of, seq)) if hub.epoch_end(of).is_some_and(|end| seq <= end) => {
+            let missing = seq < arena.gone();
+            let before = (missing && hub.place.keeps_log).then(|| seq.next());
+            let gap = (missing && before.is_none()).then(|| {
                 gap(
                     &format!("{epoch}-{}", seq.next()),
                     &format!("{epoch}-{}", arena.gone()),
                     "no longer retained",
                 )
             });
-            Resume { from: arena.position_of(seq.next()), gap }
+            Resume { from: arena.position_of(seq.next()), before, gap }
         }
         Some((of, _)) if of != epoch => {
-            // Another start of the server: whatever this one retains is news to the reader.
+            // What of it is kept is not known: whatever is retained is news to the reader.
             let gap =
                 gap(id, &format!("{epoch}-{}", arena.gone()), "the id is of another start of the server");
-            Resume { from: arena.start(), gap: Some(gap) }
+            Resume { from: arena.start(), before: None, gap: Some(gap) }
         }
         Some(_) | None => {
             let gap = gap(id, &format!("{epoch}-{}", hub.applied), "the id is none of this server's");
-            Resume { from: arena.end(), gap: Some(gap) }
+            Resume { from: arena.end(), before: None, gap: Some(gap) }
         }
     }
 }
@@ -155,7 +172,7 @@ fn parse_id(id: &str) -> Option<(Epoch, Seq)> {
     Some((Epoch(u64::from_str_radix(epoch, 16).ok()?), Seq(seq.parse().ok()?)))
 }
 
-fn gap(from: &str, to: &str, reason: &str) -> Vec<u8> {
+pub(super) fn gap(from: &str, to: &str, reason: &str) -> Vec<u8> {
     let mut out = b"event: gap\ndata: {\"from\":".to_vec();
     string(from, &mut out);
     out.extend_from_slice(b",\"to\":");

@@ -5,6 +5,7 @@
 pub mod change;
 pub mod read;
 pub mod render;
+mod restart;
 mod routes;
 pub mod state;
 mod stream;
@@ -42,6 +43,8 @@ pub struct Xms {
     state: State,
     /// Requests that wait for their record, with what `Location` is built from.
     creating: Vec<(ConnId, u32, String)>,
+    /// The log will be told how far streams have come.
+    progress_armed: bool,
     frame: Vec<u8>,
 }
 
@@ -51,7 +54,13 @@ impl Xms {
         assert_eq!(hub.channels.len(), usize::from(channel), "channels stand in the order of the dialects");
         let (bounds, runs_max) = bounds(&hub.config);
         hub.channels.push(Channel::new(bounds, runs_max, hub.hash_seed));
-        Xms { channel, state: State::new(hub.hash_seed), creating: Vec::new(), frame: Vec::new() }
+        Xms {
+            channel,
+            state: State::new(hub.hash_seed),
+            creating: Vec::new(),
+            progress_armed: false,
+            frame: Vec::new(),
+        }
     }
 }
 
@@ -141,11 +150,11 @@ impl Dialect for Xms {
     }
 
     fn publish(&mut self, hub: &mut Hub, seq: Seq, record: &Record, event: &Arc<Event>) {
-        let Hub { channels, vocabulary, config, .. } = &mut *hub;
+        let Hub { channels, vocabulary, config, recovering, .. } = &mut *hub;
         let channel = &mut channels[usize::from(self.channel)];
         let not_sent = match project(vocabulary, config, event) {
             Err(reason) => Some(reason),
-            Ok(words) => self.publish_words(channel, config, &words, seq, record, event),
+            Ok(words) => self.publish_words(channel, config, &words, (seq, record), event, *recovering),
         };
         if let Some(reason) = not_sent
             && hub.is_own(record)
@@ -195,7 +204,18 @@ impl Dialect for Xms {
     }
 
     fn handle_timeout(&mut self, hub: &mut Hub, key: u32, at: Mono) {
-        self.handler_due(hub, key, at);
+        match key {
+            restart::PROGRESS => self.progress_due(hub),
+            place => self.handler_due(hub, place, at),
+        }
+    }
+
+    fn restarted(&mut self, hub: &mut Hub, record: &Record) {
+        self.take_up(hub, record);
+    }
+
+    fn restate(&mut self, hub: &mut Hub, through: Seq) {
+        self.restate_handlers(hub, through);
     }
 
     fn reloaded(&mut self, hub: &mut Hub) {
@@ -225,19 +245,20 @@ impl Xms {
         channel: &mut Channel,
         config: &Config,
         words: &Words<'_>,
-        seq: Seq,
-        record: &Record,
-        event: &Event,
+        (seq, record): (Seq, &Record),
+        event: &Arc<Event>,
+        recovering: bool,
     ) -> Option<NotSent> {
         channel.expire(record.header.wall);
-        if !channel.find(words) {
+        // After a restart an eventhandler whose beginning has left the log is said after events that wait for it.
+        if !channel.find(words) && !recovering {
             return None;
         }
         self.frame.clear();
         if !render::frame(words, event, config.limits.xms_event_bytes, &mut self.frame) {
             return Some(NotSent::TooLarge);
         }
-        channel.publish(&self.frame, seq, record.header.wall, None);
+        channel.publish(&self.frame, seq, record.header.wall, recovering.then(|| Arc::clone(event)));
         None
     }
 }

@@ -3,13 +3,14 @@
 //! An eventhandler holds its feed from the moment it is made. While no stream is open, where it stands in the feed is
 //! all that waiting events cost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use foldhash::quality::FixedState;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::change::Progress;
 use super::read::Subscription;
 use super::render::HandlerView;
 use crate::event::arena::Position;
@@ -29,13 +30,15 @@ pub struct Handler {
     pub(super) id: Uuid,
     pub(super) app: Box<str>,
     pub(super) subscriptions: Vec<Subscription>,
-    /// Its place among all that were ever made.
-    order: u64,
+    /// The number of the record that made it: its place among all.
+    pub(super) order: u64,
+    /// The number of the last record that said all of it.
+    pub(super) stated: Seq,
     pub(super) feed: FeedId,
     /// What its feed had carried when it joined.
     feed_frames: u64,
     /// Events that matched in earlier feeds.
-    matched_before: u64,
+    pub(super) matched_before: u64,
     /// Of the matched events, from the first on, how many are sent or dropped.
     pub(super) accounted: u64,
     /// How many had matched when the latest stream opened, and where that was.
@@ -56,6 +59,8 @@ pub struct Handler {
     pub(super) sent: u64,
     pub(super) replayed: u64,
     pub(super) dropped: u64,
+    /// What the log knows of a stream that is open.
+    pub(super) progress: Option<Progress>,
 }
 
 /// A stream of this engine.
@@ -69,6 +74,8 @@ pub struct OpenStream {
     pub base: u64,
     /// How many it replays before live ones follow.
     pub replay: u64,
+    /// How many frames it had sent when the log was last told.
+    pub told: u64,
 }
 
 /// What an eventhandler without a stream would replay.
@@ -89,12 +96,13 @@ pub struct State {
     by_id: Map<Uuid, u32>,
     /// Eventhandlers that were deleted while streams were open.
     gone: BTreeMap<Uuid, u32>,
+    /// While the log is read after a restart: those that it deletes, whose beginning it may no longer have.
+    pub(super) deleted: BTreeSet<Uuid>,
     pub(super) streams: Slots<OpenStream>,
     /// When a deadline looks whether the eventhandler at a place was idle for too long: one for each place, whoever
     /// comes and goes there.
     pub(super) expiry: Vec<Mono>,
     apps: BTreeMap<Box<str>, App>,
-    created: u64,
 }
 
 #[derive(Debug, Default)]
@@ -236,10 +244,10 @@ impl State {
             handlers: Slots::default(),
             by_id: Map::with_hasher(FixedState::with_seed(hash_seed)),
             gone: BTreeMap::new(),
+            deleted: BTreeSet::new(),
             streams: Slots::default(),
             expiry: Vec::new(),
             apps: BTreeMap::new(),
-            created: 0,
         }
     }
 
@@ -277,16 +285,16 @@ impl State {
         channel: &mut Channel,
         config: &Config,
         (id, app, subscriptions): (Uuid, Box<str>, Vec<Subscription>),
-        wall: Wall,
+        (order, wall): (Seq, Wall),
     ) -> u32 {
-        self.created += 1;
         let feed = channel.keep(&view(config, &app, &subscriptions));
         let count = subscriptions.len() as u64;
         let handler = Handler {
             id,
             app: app.clone(),
             subscriptions,
-            order: self.created,
+            order: order.0,
+            stated: order,
             feed,
             feed_frames: channel.feed(feed).frames(),
             matched_before: 0,
@@ -302,6 +310,7 @@ impl State {
             sent: 0,
             replayed: 0,
             dropped: 0,
+            progress: None,
         };
         let place = self.handlers.insert(handler);
         if place as usize == self.expiry.len() {
@@ -309,7 +318,7 @@ impl State {
         }
         self.by_id.insert(id, place);
         let app = self.apps.entry(app).or_default();
-        app.listed.insert(self.created, place);
+        app.listed.insert(order.0, place);
         app.subscriptions += count;
         place
     }

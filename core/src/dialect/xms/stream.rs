@@ -32,6 +32,12 @@ impl Xms {
     pub(super) fn apply(&mut self, hub: &mut Hub, record: &Record, change: &[u8]) {
         let waiting: Waiting = record.origin.request.filter(|_| hub.is_own(record));
         let change = match serde_json::from_slice(change) {
+            Ok(Change::Deleted { id } | Change::Expired { id, .. })
+                if hub.recovering && self.state.place(id).is_none() =>
+            {
+                self.state.deleted.insert(id);
+                return;
+            }
             Ok(change) => change,
             Err(e) => {
                 return hub.note(Level::Warn, format!("xms: a change of a later version was skipped: {e}"));
@@ -50,6 +56,8 @@ impl Xms {
                 }
             },
             Change::Expired { id, idle_ms } => self.expired(hub, record, id, idle_ms),
+            Change::Progress(all) => self.progress(&all),
+            Change::Restated(handler) => self.restated(hub, *handler),
             Change::Opened { id } => self.opened(hub, record, waiting, id),
             Change::Closed { id, read, sent, replayed, backlog, position } => {
                 if let Some(place) = self.state.place_of_any(id) {
@@ -78,7 +86,7 @@ impl Xms {
         }
         let channel = &mut hub.channels[usize::from(self.channel)];
         let made = (id, app, subscriptions);
-        let place = self.state.insert(channel, &hub.config, made, record.header.wall);
+        let place = self.state.insert(channel, &hub.config, made, (hub.applied, record.header.wall));
         self.arm_expiry(hub, place, hub.config.xms.idle_ms);
         let Some((conn, request)) = waiting else { return };
         if let Some(view) = self.state.view(&hub.config, id) {
@@ -156,7 +164,7 @@ impl Xms {
         let asked = hub.asked(conn, request);
         let one_frame = hub.config.xms.app(&app_name).is_some_and(|app| app.one_write_per_event);
         let bare = asked.is_some_and(|asked| !asked.http11);
-        let tag = self.state.streams.insert(OpenStream { handler: place, conn, base, replay });
+        let tag = self.state.streams.insert(OpenStream { handler: place, conn, base, replay, told: 0 });
         if let Some(handler) = self.state.at(place) {
             handler.streams.push(tag);
         }
@@ -170,6 +178,7 @@ impl Xms {
         let head = StreamHead { content_type: render::STREAM, fields };
         let opened = hub.open_stream(conn, &head, stream.clone());
         let mut unopened = Output::default();
+        self.watch_progress(hub);
         let output = match hub.conn(conn) {
             Some(open) if opened => &mut open.output,
             Some(_) | None => &mut unopened,
@@ -225,6 +234,7 @@ impl Xms {
         let arena = channel.arena();
         let Some(handler) = self.state.at(place) else { return };
         handler.open = handler.open.saturating_sub(1);
+        handler.progress = None;
         handler.sent += sent;
         handler.replayed += replayed;
         let position = arena.position_of(Seq(position));
@@ -269,7 +279,7 @@ impl Xms {
     }
 
     /// Looks after an idle eventhandler in `in_ms`; one deadline for a place is enough, it arms itself anew.
-    fn arm_expiry(&mut self, hub: &mut Hub, place: u32, in_ms: u64) {
+    pub(super) fn arm_expiry(&mut self, hub: &mut Hub, place: u32, in_ms: u64) {
         let at = hub.now.mono.plus_ms(in_ms);
         if hub.config.xms.idle_ms > 0 && at < self.state.expiry[place as usize] {
             self.state.expiry[place as usize] = at;

@@ -6,6 +6,7 @@ const CALL: &str = "c2dcaa4f-2b31-425c-b491-f2537d4c8738";
 
 fn event(data: &[(&str, Fact)]) -> Event {
     Event {
+        id_given: false,
         id: "1".into(),
         source: "s".into(),
         event_type: "t".into(),
