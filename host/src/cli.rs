@@ -27,8 +27,8 @@ pub(crate) struct Cli {
 
     /// Data folder, or "none" to keep nothing [default: ./offhook-data]
     ///
-    /// This version keeps records in memory only: nothing is written there,
-    /// and nothing survives a restart.
+    /// The log is there: what was acknowledged survives a restart.
+    /// One server at a time may have it.
     #[arg(long, value_name = "DIR|none", env = "OFFHOOK_DATA", hide_env_values = true, verbatim_doc_comment)]
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) data: Option<String>,

@@ -3,28 +3,31 @@
 //!
 //! What is absent here: a loop. A [`Runtime`] gets a [`shard::Shard`] on a thread of its own and moves bytes between
 //! sockets and its engine; whatever concerns no socket goes through the shard's [`port::Port`]. Protocols are in
-//! `offhook-core` alone. Nothing is written to disk: records live in memory.
+//! `offhook-core` alone, and so is what the log's files look like; this crate writes them.
 //!
 //! ```text
 //!   cli + config_file ─► settings ─► server ─► listen, open_files, shard 0 … n ─► Runtime
 //!                           ▲                                      ▲   port ◄──► mailbox
-//!   signals ─► reload ──────┘                                      └── process: memory_log, report
+//!   signals ─► reload ──────┘                                      └── process: sequencer, report
+//!                                                                     log: folder, thread, reader
 //! ```
 
 mod cli;
 mod clock;
 mod config_file;
 mod demo;
+mod kept;
 mod listen;
+mod log;
 mod logging;
 mod mailbox;
-mod memory_log;
 mod metrics;
 mod open_files;
 mod port;
 mod process;
 mod reload;
 mod report;
+mod sequencer;
 mod server;
 mod settings;
 mod shard;

@@ -8,6 +8,7 @@ use offhook_core::hub::action::{Level, Note};
 use offhook_core::log::record::Record;
 use offhook_core::{Action, Completion, Engine, Now, Seq};
 
+use crate::log::reader::Wanted;
 use crate::mailbox::{Mail, Mailbox};
 use crate::process::Process;
 use crate::report::Collection;
@@ -48,16 +49,15 @@ impl Port {
         self.apply_taken(now, engine);
     }
 
-    /// Carries out an append, a report or a note.
+    /// Carries out an append, a read, a report or a note.
     ///
     /// # Panics
     /// On the actions that concern a socket: those are the runtime's.
     pub fn carry_out(&mut self, now: Now, engine: &mut Engine, action: Action) {
         match action {
             Action::Append(records) => self.append(now, engine, records),
-            Action::Read { ticket, from, .. } => {
-                // Nothing is kept, so there is nothing to read.
-                engine.complete(now, Completion::Read { ticket, start: from, records: Vec::new() });
+            Action::Read { ticket, from, bytes } => {
+                self.read(now, engine, Wanted { shard: self.shard, ticket, from, bytes })
             }
             Action::Report(ticket) => self.report(now, engine, ticket),
             Action::Note(note) => write_note(&note),
@@ -79,9 +79,21 @@ impl Port {
         let (first, batch) = self.process.log.append(self.shard, records, &mut self.taken);
         self.apply_taken(now, engine);
         receive_batch(now, engine, first, &batch);
-        if let Some(last) = (first.0 + batch.len() as u64).checked_sub(1) {
+        if !self.process.log.keeps()
+            && let Some(last) = (first.0 + batch.len() as u64).checked_sub(1)
+        {
             // Nothing is kept, so everything is as durable as it will ever be.
             engine.complete(now, Completion::Durable(Seq(last)));
+        }
+    }
+
+    fn read(&mut self, now: Now, engine: &mut Engine, wanted: Wanted) {
+        match self.process.reader.get() {
+            Some(reader) => reader.ask(wanted),
+            None => {
+                let Wanted { ticket, from, .. } = wanted;
+                engine.complete(now, Completion::Read { ticket, start: from, records: Vec::new() });
+            }
         }
     }
 

@@ -1,19 +1,22 @@
 //! What the shards of this process share: the log's order, the counters' last copies, and whether a stop was asked.
 //! Nothing here belongs to one shard; what does is in [`crate::port::Port`].
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use offhook_core::{Completion, Config};
 
+use crate::log::reader::Reader;
 use crate::mailbox::{Mail, Mailbox};
-use crate::memory_log::MemoryLog;
 use crate::report::{Collection, Snapshots};
+use crate::sequencer::Sequencer;
 
 /// Shared by all shards, the thread of the signals, and the main thread.
 #[derive(Debug)]
 pub(crate) struct Process {
-    pub(crate) log: MemoryLog,
+    pub(crate) log: Sequencer,
+    /// Reads records back; nobody does if nothing is kept.
+    pub(crate) reader: OnceLock<Reader>,
     pub(crate) snapshots: Snapshots,
     stopping: AtomicBool,
 }
@@ -21,7 +24,8 @@ pub(crate) struct Process {
 impl Process {
     pub(crate) fn new(shards: usize, runtime: &'static str) -> Process {
         Process {
-            log: MemoryLog::new(shards),
+            log: Sequencer::new(shards),
+            reader: OnceLock::new(),
             snapshots: Snapshots::new(shards, runtime),
             stopping: AtomicBool::new(false),
         }
@@ -67,7 +71,8 @@ impl Process {
         }
     }
 
-    fn tell_all(&self, completion: impl Fn() -> Completion) {
+    /// Tells every shard something.
+    pub(crate) fn tell_all(&self, completion: impl Fn() -> Completion) {
         for mailbox in self.log.mailboxes() {
             // A shard that has ended needs to be told nothing.
             drop(mailbox.post(Mail::Completion(completion())));

@@ -47,6 +47,9 @@ impl Reloader {
         if settings.addresses != self.running.addresses || dialects(&settings) != dialects(&self.running) {
             tracing::warn!("the listeners have changed in the config file: that takes a restart");
         }
+        if settings.config.log != self.running.config.log {
+            tracing::warn!("[log] has changed in the config file: that takes a restart");
+        }
         if settings.data != self.running.data {
             tracing::warn!("`data` has changed in the config file: that takes a restart");
         }

@@ -9,11 +9,13 @@ use std::thread::{self, JoinHandle};
 
 use offhook_core::ground::config::Place;
 use offhook_core::ground::limits::Limits;
-use offhook_core::{Engine, Epoch, ListenerId, ShardId};
+use offhook_core::{Completion, Engine, Epoch, ListenerId, ShardId};
 
 use crate::cli::{Cli, LogFormat};
 use crate::clock::Clock;
+use crate::kept;
 use crate::listen::{self, Acceptor};
+use crate::log::folder::Folder;
 use crate::port::Port;
 use crate::process::Process;
 use crate::reload::Reloader;
@@ -65,12 +67,17 @@ pub(crate) fn run(
     let connections_max = raise_open_files(&settings, cli.shards);
     fit_connections(&mut settings.config.limits, connections_max);
     say_what_is_kept(&settings);
+    let folder = settings.data.as_deref().map(Folder::open).transpose().map_err(Failure::World)?;
 
     let listeners = bind_all(&settings).map_err(Failure::World)?;
     let runtime_name = name.strip_prefix("offhook-").unwrap_or(name);
     let process = Arc::new(Process::new(usize::from(cli.shards), runtime_name));
-    let shards = make_shards(&settings, &listeners, &process, cli.shards)
+    let mut shards = make_shards(&settings, &listeners, &process, cli.shards)
         .map_err(|error| Failure::World(format!("cannot start: {error}")))?;
+    let log = folder
+        .map(|folder| kept::start(&folder, &settings.config, &mut shards, &process).map(|log| (folder, log)));
+    let log = log.transpose().map_err(Failure::World)?;
+    process.tell_all(|| Completion::Recovered);
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>();
     let addresses =
         addresses.map_err(|error| Failure::World(format!("cannot read a listener's address: {error}")))?;
@@ -88,7 +95,13 @@ pub(crate) fn run(
     if config.demo {
         print_demo(&demo::lines(&config, &addresses), log_format);
     }
-    run_shards(shards, runtime, &process).map_err(Failure::World)
+    let ended = run_shards(shards, runtime, &process).map_err(Failure::World);
+    if let Some((folder, log)) = log {
+        log.stop();
+        // Only here may the next process have it.
+        drop(folder);
+    }
+    ended
 }
 
 /// Raises the limit of open files; gives the connections that each shard can have under it.
@@ -115,12 +128,7 @@ pub(crate) fn fit_connections(limits: &mut Limits, connections_max: Option<u64>)
 }
 
 fn say_what_is_kept(settings: &Settings) {
-    let (is_warning, text) = settings.about_data();
-    if is_warning {
-        tracing::warn!("{text}");
-    } else {
-        tracing::info!("{text}");
-    }
+    tracing::info!("{}", settings.about_data());
 }
 
 fn bind_all(settings: &Settings) -> Result<Vec<TcpListener>, String> {
@@ -138,12 +146,12 @@ fn make_shards(
     shards: u16,
 ) -> io::Result<Vec<Shard>> {
     let clock = Clock::start();
-    // Nothing of an earlier start is kept, so the moment alone tells the starts apart.
+    // The moment tells the starts apart; where records are kept, their log has the last word.
     let epoch = Epoch(clock.now().wall.0);
     let make = |shard: u16| {
         let acceptors =
             listeners.iter().zip(0..).map(|(listener, id)| Acceptor::new(ListenerId(id), listener));
-        let place = Place { shard: ShardId(shard), shards, epoch, keeps_log: false };
+        let place = Place { shard: ShardId(shard), shards, epoch, keeps_log: settings.data.is_some() };
         Ok(Shard {
             engine: Engine::new(settings.config.clone(), place, seed()?),
             clock,

@@ -56,17 +56,11 @@ impl Settings {
         })
     }
 
-    /// The line about what is kept, and whether it is a warning.
-    pub(crate) fn about_data(&self) -> (bool, String) {
+    /// The line about what is kept.
+    pub(crate) fn about_data(&self) -> String {
         match &self.data {
-            None => (false, "nothing is kept: events are held in memory and gone after a stop".to_owned()),
-            Some(folder) => (
-                true,
-                format!(
-                    "records are kept in memory only: this version writes nothing to {folder}, and nothing survives a \
-                     restart (--data none says the same without this warning)"
-                ),
-            ),
+            None => "nothing is kept: events are held in memory and gone after a stop".to_owned(),
+            Some(folder) => format!("records are kept in {folder}"),
         }
     }
 }
@@ -117,7 +111,7 @@ mod tests {
                 "{arguments:?}"
             );
             assert_eq!(settings.config.listeners.len(), addresses.len());
-            assert_eq!(settings.about_data().0, data.is_some());
+            assert!(settings.about_data().contains(data.unwrap_or("nothing is kept")));
             assert_eq!(settings.config.demo, arguments.contains(&"--demo"));
         }
     }

@@ -119,11 +119,24 @@ pub trait Dialect: std::fmt::Debug + Send {
     /// A stream that has no feed has sent all that it was given.
     fn drained(&mut self, _hub: &mut Hub, _stream: &Stream) {}
 
-    /// The server has started anew after the records that came before: no connection of theirs is open any more.
+    /// The server was started once more (every start is a record): whatever ended with the process has ended.
     fn restarted(&mut self, _hub: &mut Hub, _record: &Record) {}
 
-    /// Records up to this one are to leave the log: what this engine answers for and was last said there is said anew.
+    /// All that the log holds was applied; from here on this engine acts on what it owns.
+    fn started(&mut self, _hub: &mut Hub) {}
+
+    /// The log is about to forget the records up to `through`: appends, as changes, what this engine owns of the state
+    /// that they made. What was carried before is carried again, for what is carried for `through` is all that a start
+    /// will know of them.
     fn restate(&mut self, _hub: &mut Hub, _through: Seq) {}
+
+    /// At a start: a change that [`Dialect::restate`] appended; `first` comes before all records that are left. Later it
+    /// comes again, in its own place, for those whose counters go on from there.
+    fn carried(&mut self, hub: &mut Hub, record: &Record, change: &[u8], first: bool) {
+        if first {
+            self.change(hub, record, change);
+        }
+    }
 
     /// A deadline of its own has come.
     fn handle_timeout(&mut self, _hub: &mut Hub, _key: u32, _at: Mono) {}

@@ -24,9 +24,16 @@ use crate::hub::action::{Action, Completion, Level};
 use crate::hub::conn::{Conn, Ending, Machine, Stream};
 use crate::log::record::{Actor, Body, Record};
 use crate::source::demo::Demo;
+use crate::wire::Fault;
 use crate::wire::http::server::Server;
 
 pub use crate::event::output::Outbound;
+
+/// What is said while the log has no room.
+const NO_ROOM: Fault = Fault { status: 503, reason: "the log has no room" };
+
+/// The seconds after which a try may be worth it.
+const RETRY_S: &str = "5";
 
 /// The machine.
 #[derive(Debug)]
@@ -130,13 +137,6 @@ impl Engine {
         self.settle();
     }
 
-    /// A record that an earlier start of the server has written, in the order of the log; before anything else.
-    pub fn recover(&mut self, now: Now, seq: Seq, record: &Arc<Record>) {
-        self.hub.recovering = true;
-        self.receive_record(now, seq, record);
-        self.hub.recovering = false;
-    }
-
     /// A record from the log, in its order.
     pub fn receive_record(&mut self, now: Now, seq: Seq, record: &Arc<Record>) {
         self.hub.set_now(now);
@@ -153,25 +153,35 @@ impl Engine {
                 self.accepted(record, &event.id, first, first != seq);
             }
             Body::Repeat { first, id } => self.accepted(record, id, *first, true),
+            Body::Change(name, change) => {
+                if let Some(at) = self.dialects.iter().position(|d| d.name() == *name) {
+                    self.hub.speaker = at as u8;
+                    self.dialects[at].change(&mut self.hub, record, change);
+                }
+            }
             Body::Epoch { epoch, ended } => {
                 self.hub.begin_epoch(*epoch, *ended);
                 for dialect in &mut self.dialects {
                     dialect.restarted(&mut self.hub, record);
                 }
             }
+            Body::Carried { part, change, .. } => {
+                if self.hub.recovering
+                    && let Some(dialect) = self.dialects.iter_mut().find(|d| d.name() == *part)
+                {
+                    dialect.carried(&mut self.hub, record, change, false);
+                }
+            }
             Body::Retire { through } => {
+                self.hub.carrying = Some(*through);
                 for dialect in &mut self.dialects {
                     dialect.restate(&mut self.hub, *through);
                 }
-                let said = Body::Retired { through: *through, shard: self.hub.place.shard };
-                self.hub.append(Actor::Server("log"), None, true, false, said);
+                self.hub.carrying = None;
+                let body = Body::Retired { through: *through, shard: self.hub.place.shard };
+                self.hub.append(Actor::Server("log"), None, true, false, body);
             }
             Body::Retired { .. } => {}
-            Body::Change(name, change) => {
-                if let Some(dialect) = self.dialects.iter_mut().find(|d| d.name() == *name) {
-                    dialect.change(&mut self.hub, record, change);
-                }
-            }
         }
         self.settle();
     }
@@ -183,9 +193,33 @@ impl Engine {
         }
         self.hub.stats.events_accepted += u64::from(!repeated);
         self.hub.stats.events_repeated += u64::from(repeated);
-        for dialect in &mut self.dialects {
+        for (dialect, at) in self.dialects.iter_mut().zip(0..) {
+            self.hub.speaker = at;
             dialect.published(&mut self.hub, seq, record, id);
         }
+    }
+
+    /// A record that the log held when the server started, in its order, before anything else happens. State is made of
+    /// it; nobody acts. [`Completion::Recovered`] follows the last one.
+    pub fn recover(&mut self, now: Now, seq: Seq, record: &Arc<Record>) {
+        self.hub.recovering = true;
+        self.receive_record(now, seq, record);
+        self.hub.set_durable(seq);
+        self.hub.recovering = false;
+    }
+
+    /// State that was carried over the beginning of what the log still holds, before all records but the one that says
+    /// which epoch that beginning is of.
+    pub fn carry(&mut self, now: Now, record: &Record) {
+        self.hub.set_now(now);
+        self.hub.recovering = true;
+        if let Body::Carried { part, change, .. } = &record.body
+            && let Some(dialect) = self.dialects.iter_mut().find(|d| d.name() == *part)
+        {
+            dialect.carried(&mut self.hub, record, change, true);
+        }
+        self.hub.recovering = false;
+        self.settle();
     }
 
     /// What came of an action, or what the host decided.
@@ -193,6 +227,12 @@ impl Engine {
         self.hub.set_now(now);
         match done {
             Completion::Durable(seq) => self.hub.set_durable(seq),
+            Completion::Full(full) => self.set_full(full),
+            Completion::Recovered => {
+                for dialect in &mut self.dialects {
+                    dialect.started(&mut self.hub);
+                }
+            }
             Completion::Report(ticket, body) => self.operations.report(&mut self.hub, ticket, body),
             Completion::Read { ticket, start, records } => {
                 if let Some((dialect, key)) = self.hub.take_read(ticket) {
@@ -211,6 +251,19 @@ impl Engine {
             Completion::Stop => self.stop(),
         }
         self.settle();
+    }
+
+    /// While the log has no room, what waits for durability would wait for long: it is refused, and its sender may try
+    /// again. A record that is written later all the same is recognised by its id.
+    fn set_full(&mut self, full: bool) {
+        self.hub.full = full;
+        if !full {
+            return;
+        }
+        for (conn, request, speaker) in self.hub.take_undurable() {
+            let reply = self.dialects[usize::from(speaker)].refusal(NO_ROOM).with("Retry-After", RETRY_S);
+            self.hub.reply(conn, request, reply);
+        }
     }
 
     /// Looks after what has fallen due.

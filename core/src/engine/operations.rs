@@ -50,6 +50,7 @@ impl Operations {
                 return hub.act(Action::Report(self.next));
             }
             "/readyz" if hub.stopping => problem(503, "the server is stopping"),
+            "/readyz" if hub.full => problem(503, "the log has no room"),
             _ => Reply::new(200, "text/plain; charset=utf-8", "ok\n"),
         };
         hub.reply(asker.conn, asker.request, reply);

@@ -1,7 +1,7 @@
 //! From a connection's bytes to a dialect's requests: heads are judged as they come, contents gathered or swallowed,
 //! and whatever the peer gets wrong is answered in the form of the dialect that it speaks.
 
-use super::Engine;
+use super::{Engine, NO_ROOM, RETRY_S};
 use crate::dialect::problem::problem;
 use crate::dialect::{Asker, Dialect, Verdict};
 use crate::ground::id::ConnId;
@@ -116,6 +116,14 @@ impl Engine {
                     Verdict::Refuse(problem(404, "no dialect on this listener has this address"))
                 }
             }
+        };
+        let changes =
+            matches!(responder, Responder::Dialect(_)) && !matches!(head.method, "GET" | "HEAD" | "OPTIONS");
+        let verdict = match verdict {
+            Verdict::Take { .. } if changes && self.hub.full => {
+                Verdict::Refuse(self.in_own_form(responder, NO_ROOM).with("Retry-After", RETRY_S))
+            }
+            Verdict::Take { .. } | Verdict::Refuse(_) => verdict,
         };
         let now = self.hub.now.mono;
         let Hub { conns, config, .. } = &mut self.hub;

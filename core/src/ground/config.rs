@@ -14,6 +14,8 @@ pub struct Config {
     pub limits: Limits,
     /// Listeners; a [`super::id::ListenerId`] is an index into this list.
     pub listeners: Vec<Listener>,
+    /// `[log]`.
+    pub log: Log,
     /// `[native]`.
     pub native: Native,
     /// `[xms]`.
@@ -51,6 +53,21 @@ impl Default for Place {
 pub struct Listener {
     /// The dialects that it serves, by name; `None` is all of them.
     pub dialects: Option<Vec<String>>,
+}
+
+/// `[log]`: how much history the log on disk keeps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Log {
+    /// How old it may be.
+    pub retain_ms: u64,
+    /// How large it may be, all segments together.
+    pub retain_bytes: u64,
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log { retain_ms: 86_400_000, retain_bytes: 1 << 30 }
+    }
 }
 
 /// `[native]`: our own API under `/v1`.

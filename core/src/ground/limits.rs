@@ -57,9 +57,13 @@ limits! {
     dedup_events = 200_000, "Events with an `id` of their sender among which one that comes again is recognised; it is accepted again, with its first number, and published once. 0 recognises none. Beyond: the oldest are forgotten.";
     log_readers = 16, "Readers at a time that resume from before what is kept in memory, and read the log. Beyond: they wait.";
     log_read_bytes = 262_144, "What such a reader gets of the log before others have their turn.";
-    retained_bytes = 134_217_728, "Events kept for streams and resume, with their rendered form. Beyond: the oldest go; a reader that is further behind is cut and told of the gap.";
-    retained_ms = 86_400_000, "Age of events kept for resume. Beyond: the oldest go.";
-    retained_events = 500_000, "Count of events kept for resume. Beyond: the oldest go.";
+    retained_bytes = 134_217_728, "Events kept in memory for streams and resume, with their rendered form. Beyond: the oldest go; a reader that is further behind is cut and told of the gap.";
+    retained_ms = 86_400_000, "Age of events kept in memory for resume. Beyond: the oldest go.";
+    retained_events = 500_000, "Count of events kept in memory for resume. Beyond: the oldest go.";
+    log_segment_bytes = 67_108_864, "One file of the log, written ahead with zeroes. Beyond: the next file.";
+    log_group_bytes = 4_194_304, "What one write and one sync of the log carry. Beyond: the next write.";
+    log_retry_ms = 1_000, "After the log found no space, the time until it tries again.";
+    log_look_ms = 5_000, "From one look whether a file of the log is too old to the next.";
     stream_stall_ms = 60_000, "An SSE stream whose peer takes no byte while events wait. Beyond: cut; it can resume.";
     feed_runs = 65_536, "Separate runs that a filtered SSE feed keeps. Beyond: the oldest go; a reader that is further behind is cut and can resume.";
     sse_filters = 64, "Filter parameters of one SSE subscription. Beyond: 400.";

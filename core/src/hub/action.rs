@@ -12,21 +12,22 @@ pub enum Action {
     /// Give each record the next sequence number, all of them in one run, and hand them to every engine that reads
     /// the log, this one included ([`crate::Engine::receive_record`]), in that order. Later: [`Completion::Durable`].
     Append(Vec<Record>),
+    /// Read kept records back: the first one wanted, and how many bytes of them at most (one comes in any case). Later:
+    /// [`Completion::Read`].
+    Read {
+        /// Comes back in the completion.
+        ticket: u64,
+        /// The first record that is wanted.
+        from: Seq,
+        /// Bytes, beyond which no further record is read.
+        bytes: u64,
+    },
     /// Bytes wait: take them from [`crate::Engine::outbound`].
     Flush(ConnId),
     /// End the sending direction (a FIN), and go on reading.
     Finish(ConnId),
     /// Close the socket. The id is dead; the slot may come back at the next accept.
     Close(ConnId),
-    /// Read kept records of the log, from one on. Later: [`Completion::Read`].
-    Read {
-        /// Comes back with the completion.
-        ticket: u64,
-        /// The first one that is wanted.
-        from: Seq,
-        /// About how many bytes; at least one record, if there is one.
-        bytes: u64,
-    },
     /// Write the metrics of all engines as one OpenMetrics document. Later: [`Completion::Report`].
     Report(u64),
     /// Say this in the server's own log.
@@ -62,11 +63,16 @@ pub enum Completion {
     Read {
         /// The ticket of the action.
         ticket: u64,
-        /// The oldest record that the log still has.
+        /// The oldest record that the log may still have.
         start: Seq,
-        /// Kept records, in order; none: there is none from there on.
+        /// Records, in order; the first may have a higher number, because passing ones are not kept. None: the log has
+        /// none from there on that are durable.
         records: Vec<(Seq, Arc<Record>)>,
     },
+    /// The log has no room for more, or has room again. While it is full, whatever would change something is refused.
+    Full(bool),
+    /// All that the log holds was given to this engine; from here on it acts.
+    Recovered,
     /// The document that [`Action::Report`] asked for.
     Report(u64, Vec<u8>),
     /// A new configuration. Listeners stay as they are.

@@ -22,6 +22,7 @@ use crate::ground::rng::Rng;
 use crate::ground::stats::Stats;
 use crate::ground::time::{Mono, Now};
 use crate::hub::action::{Action, Level, Note};
+use crate::log::epochs::Epochs;
 use crate::log::record::{Actor, Body, Header, Origin, Record, VERSION};
 use crate::wire::http::reply::{Asked, Fields, Reply, write_stream_head};
 
@@ -53,15 +54,21 @@ pub struct Hub {
     pub applied: Seq,
     /// Events that may come again.
     pub repeats: Repeats,
-    /// Earlier starts of the server, oldest first: where each began.
-    epochs: Vec<(Epoch, Seq)>,
-    /// Records are read from a log that an earlier start has written: nobody waits for an answer.
-    pub recovering: bool,
     /// Reads of the log that are under way: their dialect and its key.
     reads: BTreeMap<u64, (u8, u32)>,
     ticket: u64,
     /// A stop was asked.
     pub stopping: bool,
+    /// Records come from the disk: state is made of them, and nobody acts.
+    pub recovering: bool,
+    /// The log has no room.
+    pub full: bool,
+    /// Which start of the server gave which numbers.
+    pub epochs: Epochs,
+    /// The dialect whose method runs, by its place in the list: a reply that waits is its own.
+    pub(crate) speaker: u8,
+    /// Changes that are appended carry state over the end of this record.
+    pub(crate) carrying: Option<Seq>,
     /// Keys the hashes that peers could otherwise aim at.
     pub hash_seed: u64,
     date: (u64, String),
@@ -72,12 +79,23 @@ pub struct Hub {
     flushes: VecDeque<ConnId>,
     round: usize,
     /// Replies that wait until a record is durable, in log order.
-    undurable: VecDeque<(Seq, ConnId, u32, Reply)>,
+    undurable: VecDeque<Undurable>,
     durable: Seq,
     /// Connections that have to be closed, with their dialects' knowledge.
     doomed: Vec<ConnId>,
     /// Connections whose waiting input may go on.
     resumed: Vec<ConnId>,
+}
+
+/// A reply that waits until a record is durable.
+#[derive(Debug)]
+struct Undurable {
+    at: Seq,
+    conn: ConnId,
+    request: u32,
+    /// The dialect that speaks.
+    speaker: u8,
+    reply: Reply,
 }
 
 /// The head of an endless answer.
@@ -107,11 +125,14 @@ impl Hub {
             stats: Stats::default(),
             applied: Seq(0),
             repeats: Repeats::new(hash_seed),
-            epochs: Vec::new(),
-            recovering: false,
             reads: BTreeMap::new(),
             ticket: 0,
             stopping: false,
+            recovering: false,
+            full: false,
+            epochs: Epochs::new(place.epoch),
+            speaker: 0,
+            carrying: None,
             hash_seed,
             date: (u64::MAX, String::new()),
             noted: (0, 0),
@@ -174,21 +195,6 @@ impl Hub {
         self.actions.push_back(action);
     }
 
-    /// The last number of a start of the server, if it is known.
-    #[must_use]
-    pub fn epoch_end(&self, epoch: Epoch) -> Option<Seq> {
-        if epoch == self.place.epoch {
-            return Some(self.applied);
-        }
-        let at = self.epochs.iter().position(|(e, _)| *e == epoch)?;
-        self.epochs.get(at + 1).map(|(_, began)| Seq(began.0.saturating_sub(1)))
-    }
-
-    /// A start of the server, in log order.
-    pub(crate) fn begin_epoch(&mut self, epoch: Epoch, ended: Seq) {
-        self.epochs.push((epoch, ended.next()));
-    }
-
     /// Asks for records of the log, from `from` on; they come to [`crate::dialect::Dialect::read`] with `key`.
     pub fn read_log(&mut self, dialect: u8, key: u32, from: Seq) {
         self.ticket += 1;
@@ -224,6 +230,10 @@ impl Hub {
         trace: Option<Arc<str>>,
         body: Body,
     ) {
+        let body = match (body, self.carrying) {
+            (Body::Change(part, change), Some(through)) => Body::Carried { through, part, change },
+            (body, _) => body,
+        };
         self.batch.push(Record {
             header: Header { version: VERSION, wall: self.now.wall, actor, trace, kept },
             origin: Origin { shard: self.place.shard, request, last },
@@ -236,17 +246,29 @@ impl Hub {
         if self.durable >= self.applied {
             self.reply(conn, request, reply);
         } else {
-            self.undurable.push_back((self.applied, conn, request, reply));
+            let (at, speaker) = (self.applied, self.speaker);
+            self.undurable.push_back(Undurable { at, conn, request, speaker, reply });
         }
+    }
+
+    /// The server has started once more.
+    pub(crate) fn begin_epoch(&mut self, epoch: Epoch, ended: Seq) {
+        self.epochs.begin(epoch, ended);
+        self.place.epoch = epoch;
     }
 
     /// All records up to `seq` are durable: the replies that waited for them leave.
     pub fn set_durable(&mut self, seq: Seq) {
         self.durable = self.durable.max(seq);
-        while self.undurable.front().is_some_and(|(at, ..)| *at <= self.durable) {
-            let Some((_, conn, request, reply)) = self.undurable.pop_front() else { return };
-            self.reply(conn, request, reply);
+        while self.undurable.front().is_some_and(|waits| waits.at <= self.durable) {
+            let Some(waits) = self.undurable.pop_front() else { return };
+            self.reply(waits.conn, waits.request, waits.reply);
         }
+    }
+
+    /// Takes the requests whose replies wait for what will not be durable soon, with the dialects that speak there.
+    pub(crate) fn take_undurable(&mut self) -> Vec<(ConnId, u32, u8)> {
+        self.undurable.drain(..).map(|waits| (waits.conn, waits.request, waits.speaker)).collect()
     }
 
     /// Answers a request; replies leave in the order of their requests.

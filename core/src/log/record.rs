@@ -61,34 +61,60 @@ pub struct Origin {
 pub enum Body {
     /// An event was accepted.
     Event(Arc<Event>),
-    /// An event came again that was accepted before, under this number.
+    /// An event came again that was accepted before, under this number. Passing.
     Repeat {
         /// The number.
         first: Seq,
         /// The event's id.
         id: Box<str>,
     },
-    /// The server has started.
+    /// A dialect's own state changed: the dialect's name and a change in its own encoding.
+    Change(&'static str, Box<[u8]>),
+    /// State that was made by records up to `through`, which the log is about to forget, as a change of the dialect of
+    /// this name. It is applied when the server starts, before the records that are left, and nowhere else.
+    Carried {
+        /// The last record that is forgotten.
+        through: Seq,
+        /// The dialect's name.
+        part: &'static str,
+        /// A change in its own encoding.
+        change: Box<[u8]>,
+    },
+    /// The server has started: what follows is of this epoch. The one before ended with record `ended`.
     Epoch {
-        /// This start.
+        /// The epoch.
         epoch: Epoch,
-        /// The last number of the start before.
+        /// The last record before it.
         ended: Seq,
     },
-    /// Records up to this one are to leave the log: every engine says anew what it answers for.
+    /// The log wants to forget the records up to this one: every engine says again what it owns and what stands in them
+    /// alone, then answers. Passing.
     Retire {
-        /// The last one that is to go.
+        /// The last of them.
         through: Seq,
     },
-    /// An engine has said all that; when every engine has, and it is durable, the records may go.
+    /// An engine's answer. Passing.
     Retired {
-        /// See [`Body::Retire`].
+        /// As it was asked.
         through: Seq,
         /// The engine.
         shard: ShardId,
     },
-    /// A dialect's own state changed: the dialect's name and a change in its own encoding.
-    Change(&'static str, Box<[u8]>),
+}
+
+impl Origin {
+    /// Nobody waits, and no shard is the appender: so are records that come from the disk, and the log's own.
+    pub const NOBODY: Origin = Origin { shard: ShardId(u16::MAX), request: None, last: false };
+}
+
+impl Record {
+    /// The record that opens an epoch.
+    #[must_use]
+    pub fn of_epoch(epoch: Epoch, ended: Seq) -> Record {
+        let header =
+            Header { version: VERSION, wall: Wall(0), actor: Actor::Server("log"), trace: None, kept: true };
+        Record { header, origin: Origin::NOBODY, body: Body::Epoch { epoch, ended } }
+    }
 }
 
 impl fmt::Display for Actor {

@@ -18,27 +18,15 @@ const LATER: &[&str] = &[
     "sep_subscriptions",
 ];
 
-/// Rows that `[log] retain` sets as well.
-const RETAINED: &[&str] = &["retained_ms", "retained_bytes"];
-
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const TIB: u64 = 1 << 40;
 const DAY_MS: u64 = 86_400_000;
 
-/// Reads the table. `retain` says which of [`RETAINED`] the `[log]` section has set.
-pub(super) fn read<'t>(
-    reader: &mut Reader<'t>,
-    table: &'t DeTable<'t>,
-    retain: &[&str],
-    limits: &mut Limits,
-) {
+/// Reads the table.
+pub(super) fn read<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>, limits: &mut Limits) {
     let names: Vec<&str> = Limits::ROWS.iter().map(|row| row.name).collect();
     for item in reader.entries("[limits]", table, Keys { known: &names, later: LATER }) {
-        if RETAINED.contains(&item.key) && retain.contains(&item.key) {
-            reader.problem(&item, "[log] retain sets this too, allowed: one of the two");
-            continue;
-        }
         let default = Limits::ROWS.iter().find(|row| row.name == item.key).map_or(0, |row| row.default);
         let range = bounds(item.key);
         let value = if item.key.ends_with("_ms") {
@@ -65,6 +53,9 @@ pub(super) fn bounds(name: &str) -> RangeInclusive<u64> {
         "publish_bytes" => KIB..=1_024 * MIB,
         "read_bytes" => 4 * KIB..=16 * MIB,
         "retained_bytes" | "xms_arena_bytes" => MIB..=TIB,
+        // A head and a few groups at least; a segment is read into memory at a start.
+        "log_segment_bytes" => 64 * KIB..=1_024 * MIB,
+        "log_group_bytes" => KIB..=256 * MIB,
         "head_fields" => 1..=128,
         // Four hexadecimal digits on the length line (docs/xms.md).
         "xms_event_bytes" => KIB..=65_535,

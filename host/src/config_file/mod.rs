@@ -66,10 +66,8 @@ fn top_level<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>, read: &mut Con
     if let Some(item) = find("listener") {
         read.listeners = sections::listeners(reader, item);
     }
-    let mut retain = Vec::new();
     if let Some(table) = section(reader, "log") {
-        sections::log(reader, table, &mut read.config.limits);
-        retain = retained(table);
+        read.config.log = sections::log(reader, table);
     }
     if let Some(table) = section(reader, "native") {
         read.config.native = sections::native(reader, table);
@@ -81,7 +79,7 @@ fn top_level<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>, read: &mut Con
         read.config.metrics_allow = sections::metrics(reader, table);
     }
     if let Some(table) = section(reader, "limits") {
-        limits::read(reader, table, &retain, &mut read.config.limits);
+        limits::read(reader, table, &mut read.config.limits);
     }
     if let Some(item) = find("vocabulary") {
         read.config.vocabulary = sections::vocabulary(reader, item, &read.config.xms.extra_types);
@@ -95,15 +93,4 @@ fn data<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Option<String> {
         reader.wrong(item, allowed);
     }
     Some(text.to_owned())
-}
-
-/// The limits that `[log] retain` has set.
-fn retained(log: &DeTable<'_>) -> Vec<&'static str> {
-    let retain = log.get("retain").and_then(|retain| retain.get_ref().as_table());
-    let set = |key| retain.is_some_and(|retain| retain.contains_key(key));
-    [("age", "retained_ms"), ("bytes", "retained_bytes")]
-        .iter()
-        .filter(|(key, _)| set(*key))
-        .map(|(_, name)| *name)
-        .collect()
 }

@@ -2,8 +2,7 @@
 
 use std::net::SocketAddr;
 
-use offhook_core::ground::config::{DIALECTS, Listener, Native, VocabularyRow};
-use offhook_core::ground::limits::Limits;
+use offhook_core::ground::config::{DIALECTS, Listener, Log, Native, VocabularyRow};
 use offhook_core::ground::network::Network;
 use toml::de::DeTable;
 
@@ -80,23 +79,25 @@ fn dialects<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Option<Vec<String>>
 }
 
 /// `[log]`.
-pub(super) fn log<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>, limits: &mut Limits) {
+pub(super) fn log<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>) -> Log {
+    let mut log = Log::default();
     for item in reader.entries("[log]", table, LOG_KEYS) {
-        let example = "a table such as { age = \"24h\", bytes = \"64MiB\" }";
+        let example = "a table such as { age = \"24h\", bytes = \"1GiB\" }";
         let Some(retain) = reader.table(&item, example) else { continue };
         for item in reader.entries("[log] retain.", retain, RETAIN_KEYS) {
             match item.key {
                 "age" => {
                     let ms = reader.duration(&item, bounds("retained_ms"), false, "24h");
-                    limits.retained_ms = ms.unwrap_or(limits.retained_ms);
+                    log.retain_ms = ms.unwrap_or(log.retain_ms);
                 }
                 _ => {
-                    let bytes = reader.size(&item, bounds("retained_bytes"), "64MiB");
-                    limits.retained_bytes = bytes.unwrap_or(limits.retained_bytes);
+                    let bytes = reader.size(&item, bounds("retained_bytes"), "1GiB");
+                    log.retain_bytes = bytes.unwrap_or(log.retain_bytes);
                 }
             }
         }
     }
+    log
 }
 
 /// `[native]`.

@@ -56,11 +56,18 @@ impl Log {
         }
     }
 
-    /// Kept records from one on, at most so many, and the number of the oldest that is there.
+    /// Kept and durable records from one on, at most so many, and the number of the oldest that is there.
     #[must_use]
     pub fn read(&self, from: Seq, most: usize) -> (Seq, Vec<Numbered>) {
-        let first = self.kept.partition_point(|(seq, _)| *seq < from);
-        (self.start, self.kept[first..].iter().take(most).cloned().collect())
+        let durable = self.kept.partition_point(|(seq, _)| *seq <= self.durable);
+        let first = self.kept.partition_point(|(seq, _)| *seq < from).min(durable);
+        (self.start, self.kept[first..durable].iter().take(most).cloned().collect())
+    }
+
+    /// The last record that was let go.
+    #[must_use]
+    pub fn before(&self) -> Seq {
+        Seq(self.start.0 - 1)
     }
 
     /// Lets go of records before this one, as retention does.

@@ -121,10 +121,21 @@ impl World {
             socket.closed = true;
         }
         self.shards = (0..shards).map(|shard| Shard::new(&config, shard, shards, epoch, true)).collect();
-        for (seq, record) in self.log.crash() {
-            for shard in &mut self.shards {
-                shard.engine.recover(self.now, seq, &record);
+        let (records, before) = (self.log.crash(), self.log.before());
+        for Shard { engine, .. } in &mut self.shards {
+            if before > Seq(0) {
+                engine.recover(self.now, before, &Record::of_epoch(EPOCH, before).into());
             }
+            // What was carried over the end of what is gone comes first.
+            for (_, record) in &records {
+                if matches!(record.body, Body::Carried { through, .. } if through == before) {
+                    engine.carry(self.now, record);
+                }
+            }
+            for (seq, record) in &records {
+                engine.recover(self.now, *seq, record);
+            }
+            engine.complete(self.now, Completion::Recovered);
         }
         self.begin_epoch(epoch);
     }

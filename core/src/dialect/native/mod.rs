@@ -91,11 +91,12 @@ impl Dialect for Native {
 
     /// Every event is rendered, wanted or not: whoever resumes reads it from the arena.
     fn publish(&mut self, hub: &mut Hub, seq: Seq, record: &Record, event: &Arc<Event>) {
+        let epoch = hub.epochs.of(seq);
         let channel = &mut hub.channels[usize::from(self.channel)];
         channel.expire(hub.now.wall);
         channel.find(&projection::Native(event));
         self.frame.clear();
-        render::frame(event, hub.place.epoch, seq, &mut self.frame);
+        render::frame(event, epoch, seq, &mut self.frame);
         channel.publish(&self.frame, seq, record.header.wall, Some(Arc::clone(event)));
     }
 

@@ -136,28 +136,25 @@ struct Resume {
 /// An id names an epoch and a number; events after it follow, as far as they are retained.
 fn resume(hub: &Hub, channel: u8, id: &str) -> Resume {
     let arena = hub.channels[usize::from(channel)].arena();
-    let epoch = hub.place.epoch;
+    let name = |seq: Seq| format!("{}-{seq}", hub.epochs.of(seq));
+    let end = |of| hub.epochs.end_of(of, hub.applied);
     match parse_id(id) {
-        Some((of, seq)) if hub.epoch_end(of).is_some_and(|end| seq <= end) => {
+        Some((of, seq)) if end(of).is_some_and(|end| seq <= end) => {
             let missing = seq < arena.gone();
             let before = (missing && hub.place.keeps_log).then(|| seq.next());
-            let gap = (missing && before.is_none()).then(|| {
-                gap(
-                    &format!("{epoch}-{}", seq.next()),
-                    &format!("{epoch}-{}", arena.gone()),
-                    "no longer retained",
-                )
-            });
+            let gap = (missing && before.is_none())
+                .then(|| gap(&name(seq.next()), &name(arena.gone()), "no longer retained"));
             Resume { from: arena.position_of(seq.next()), before, gap }
         }
-        Some((of, _)) if of != epoch => {
-            // What of it is kept is not known: whatever is retained is news to the reader.
-            let gap =
-                gap(id, &format!("{epoch}-{}", arena.gone()), "the id is of another start of the server");
-            Resume { from: arena.start(), before: None, gap: Some(gap) }
+        Some((of, _)) if of != hub.place.epoch => {
+            // Of a start that the log has forgotten, or beyond what it kept of one before a crash: whatever is retained
+            // from there on is news to the reader.
+            let known = end(of).unwrap_or_default().max(arena.gone());
+            let gap = gap(id, &name(known), "the id is of another start of the server");
+            Resume { from: arena.position_of(known.next()), before: None, gap: Some(gap) }
         }
         Some(_) | None => {
-            let gap = gap(id, &format!("{epoch}-{}", hub.applied), "the id is none of this server's");
+            let gap = gap(id, &name(hub.applied), "the id is none of this server's");
             Resume { from: arena.end(), before: None, gap: Some(gap) }
         }
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::read::{Edit, Subscription};
+use super::read::Edit;
 use crate::ground::limits::Limits;
 
 /// What an application and an eventhandler may have, as the engine had it that appended the change: all engines judge
@@ -45,27 +45,6 @@ pub struct Progress {
     pub position: u64,
 }
 
-/// A whole eventhandler.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Restated {
-    /// Its id.
-    pub id: Uuid,
-    /// Its application.
-    pub app: Box<str>,
-    /// Its subscriptions.
-    pub subscriptions: Vec<Subscription>,
-    /// The number of the record that made it.
-    pub order: u64,
-    /// Counters: matched, accounted for, sent, replayed, dropped.
-    pub counters: [u64; 5],
-    /// Since when no stream is open, in milliseconds of the wall clock.
-    pub idle_since: u64,
-    /// Events of earlier subscriptions that wait, as runs from number to number.
-    pub backlog: Vec<(u64, u64)>,
-    /// The number of the first event of its feed that waits.
-    pub position: u64,
-}
-
 /// A change of an eventhandler, as a record holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
@@ -103,8 +82,6 @@ pub enum Change {
     },
     /// How far streams have come that are open; a restart goes on from there.
     Progress(Vec<Progress>),
-    /// An eventhandler as it stands, because the records that made it leave the log.
-    Restated(Box<Restated>),
     /// A stream opens.
     Opened {
         /// Its id.

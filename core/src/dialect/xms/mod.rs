@@ -150,11 +150,11 @@ impl Dialect for Xms {
     }
 
     fn publish(&mut self, hub: &mut Hub, seq: Seq, record: &Record, event: &Arc<Event>) {
-        let Hub { channels, vocabulary, config, recovering, .. } = &mut *hub;
+        let Hub { channels, vocabulary, config, .. } = &mut *hub;
         let channel = &mut channels[usize::from(self.channel)];
         let not_sent = match project(vocabulary, config, event) {
             Err(reason) => Some(reason),
-            Ok(words) => self.publish_words(channel, config, &words, (seq, record), event, *recovering),
+            Ok(words) => self.publish_words(channel, config, &words, (seq, record), event),
         };
         if let Some(reason) = not_sent
             && hub.is_own(record)
@@ -211,11 +211,19 @@ impl Dialect for Xms {
     }
 
     fn restarted(&mut self, hub: &mut Hub, record: &Record) {
-        self.take_up(hub, record);
+        self.end_streams(hub, record);
+    }
+
+    fn started(&mut self, hub: &mut Hub) {
+        self.rearm_expiry(hub);
     }
 
     fn restate(&mut self, hub: &mut Hub, through: Seq) {
         self.restate_handlers(hub, through);
+    }
+
+    fn carried(&mut self, hub: &mut Hub, _record: &Record, change: &[u8], first: bool) {
+        self.take_up(hub, change, first);
     }
 
     fn reloaded(&mut self, hub: &mut Hub) {
@@ -246,19 +254,17 @@ impl Xms {
         config: &Config,
         words: &Words<'_>,
         (seq, record): (Seq, &Record),
-        event: &Arc<Event>,
-        recovering: bool,
+        event: &Event,
     ) -> Option<NotSent> {
         channel.expire(record.header.wall);
-        // After a restart an eventhandler whose beginning has left the log is said after events that wait for it.
-        if !channel.find(words) && !recovering {
+        if !channel.find(words) {
             return None;
         }
         self.frame.clear();
         if !render::frame(words, event, config.limits.xms_event_bytes, &mut self.frame) {
             return Some(NotSent::TooLarge);
         }
-        channel.publish(&self.frame, seq, record.header.wall, recovering.then(|| Arc::clone(event)));
+        channel.publish(&self.frame, seq, record.header.wall, None);
         None
     }
 }

@@ -4,16 +4,20 @@
 
 use std::ops::Range;
 
-use super::change::{Change, Progress, Restated};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::change::{Change, Progress};
+use super::read::Subscription;
 use super::state::{Handler, seq_of};
-use super::{NAME, Xms, project};
+use super::{NAME, Xms};
 use crate::event::arena::Position;
 use crate::event::channel::Channel;
-use crate::event::filter::View;
 use crate::ground::deadline::Due;
 use crate::ground::id::Seq;
 use crate::ground::time::Wall;
 use crate::hub::Hub;
+use crate::hub::action::Level;
 use crate::log::record::{Actor, Body, Record};
 
 /// The key of the deadline; places of eventhandlers never come near it.
@@ -69,10 +73,9 @@ impl Xms {
     }
 
     /// The server has started anew: streams that the log knows as open are not.
-    pub(super) fn take_up(&mut self, hub: &mut Hub, record: &Record) {
-        self.state.deleted.clear();
+    pub(super) fn end_streams(&mut self, hub: &mut Hub, record: &Record) {
+        let arena = hub.channels[usize::from(self.channel)].arena();
         for place in self.state.places() {
-            let arena = hub.channels[usize::from(self.channel)].arena();
             let Some(handler) = self.state.at(place) else { continue };
             handler.open = 0;
             // Nobody could open a stream while the server was down.
@@ -84,100 +87,106 @@ impl Xms {
                 handler.position = arena.position_of(Seq(progress.position));
                 handler.backlog = Vec::new();
             }
-            self.arm_expiry(hub, place, hub.config.xms.idle_ms);
+            self.state.bury(place);
         }
     }
 
-    /// Says those eventhandlers anew that this engine answers for.
+    /// Says again those eventhandlers that this engine answers for; they go to shards by their ids, as their expiry does.
+    /// Those that were made later have a record of their own making still.
     pub(super) fn restate_handlers(&mut self, hub: &mut Hub, through: Seq) {
+        let (shards, shard) = (u128::from(hub.place.shards), u128::from(hub.place.shard.0));
         for place in self.state.places() {
             let channel = &hub.channels[usize::from(self.channel)];
             let Some(handler) = self.state.at(place) else { continue };
-            let own = handler.id.as_u128() % u128::from(hub.place.shards) == u128::from(hub.place.shard.0);
-            if own && !handler.gone && handler.stated <= through {
-                let restated = restated(handler, channel, hub.applied);
-                append(hub, &Change::Restated(Box::new(restated)));
+            if !handler.gone && handler.born <= through && handler.id.as_u128() % shards == shard {
+                let change = serde_json::to_vec(&carried(handler, channel, hub.applied));
+                let change = change.expect("plain data without maps is always JSON");
+                hub.append(Actor::Server("log"), None, true, true, Body::Change(NAME, change.into()));
             }
         }
     }
 
-    /// An eventhandler is said anew. It is news only where the records that made it have left the log.
-    pub(super) fn restated(&mut self, hub: &mut Hub, said: Restated) {
-        if let Some(place) = self.state.place(said.id) {
-            if let Some(handler) = self.state.at(place) {
-                handler.stated = hub.applied;
+    /// Takes up an eventhandler that was carried: first before all records that are left, so that it gets their events,
+    /// then in its own place, where it goes on as it stood there.
+    pub(super) fn take_up(&mut self, hub: &mut Hub, change: &[u8], first: bool) {
+        let said: Carried = match serde_json::from_slice(change) {
+            Ok(said) => said,
+            Err(e) => {
+                let text = format!("xms: an eventhandler of a later version was skipped: {e}");
+                return hub.note(Level::Warn, text);
             }
-            return;
-        }
-        if !hub.recovering || self.state.deleted.contains(&said.id) {
-            // It was deleted before it was said.
-            return;
-        }
-        let made = (said.id, said.app.clone(), said.subscriptions);
+        };
         let channel = &mut hub.channels[usize::from(self.channel)];
-        let place = self.state.insert(channel, &hub.config, made, (Seq(said.order), Wall(said.idle_since)));
-        let channel = &hub.channels[usize::from(self.channel)];
-        let Some(handler) = self.state.at(place) else { return };
+        if self.state.place_of_any(said.id).is_none() {
+            let made = (said.id, said.app.clone(), said.subscriptions.clone());
+            self.state.insert(channel, &hub.config, made, (Seq(said.born), Wall(said.idle_since)));
+        }
+        let Some(handler) = self.state.place(said.id).and_then(|place| self.state.at(place)) else { return };
         let [matched, accounted, sent, replayed, dropped] = said.counters;
-        handler.stated = hub.applied;
-        handler.matched_before = matched;
+        handler.count_from(channel, matched);
+        handler.open = said.open;
+        handler.matched_at_open = matched;
         (handler.accounted, handler.sent, handler.replayed, handler.dropped) =
             (accounted, sent, replayed, dropped);
-        let arena = channel.arena();
-        let run =
-            |(first, last): &(u64, u64)| arena.position_of(Seq(*first))..arena.position_of(Seq(*last + 1));
-        handler.backlog = said.backlog.iter().map(run).filter(|run| !run.is_empty()).collect();
-        let view = channel.view(handler.feed);
-        handler.backlog.extend(waiting(hub, channel, view, arena.position_of(Seq(said.position))));
-        self.arm_expiry(hub, place, hub.config.xms.idle_ms);
+        if !first {
+            let arena = channel.arena();
+            let run = |(first, last): &(u64, u64)| {
+                arena.position_of(Seq(*first))..arena.position_of(Seq(*last + 1))
+            };
+            handler.position = arena.position_of(Seq(said.position));
+            handler.backlog = said.backlog.iter().map(run).filter(|run| !run.is_empty()).collect();
+            handler.progress = said.progress;
+        }
     }
+}
+
+/// A whole eventhandler, as it stands.
+#[derive(Debug, Serialize, Deserialize)]
+struct Carried {
+    id: Uuid,
+    app: Box<str>,
+    subscriptions: Vec<Subscription>,
+    /// The record that made it.
+    born: u64,
+    /// Streams that are open.
+    open: u32,
+    /// Milliseconds of the wall clock.
+    idle_since: u64,
+    /// Matched, accounted for, sent, replayed, dropped.
+    counters: [u64; 5],
+    /// Events of earlier subscriptions that wait, as runs from number to number.
+    backlog: Vec<(u64, u64)>,
+    /// The number of the first event of its feed that waits.
+    position: u64,
+    /// How far a stream has come that is open.
+    progress: Option<Progress>,
 }
 
 fn append(hub: &mut Hub, change: &Change) {
     hub.append(Actor::Server("stream"), None, true, true, Body::Change(NAME, change.encode()));
 }
 
-/// An eventhandler as it stands; of streams that are open, as far as the log was told.
-fn restated(handler: &Handler, channel: &Channel, applied: Seq) -> Restated {
+fn carried(handler: &Handler, channel: &Channel, applied: Seq) -> Carried {
     let numbers = |run: &Range<Position>| {
         let last = channel.arena().frames_from(run.start).take_while(|(_, r)| r.start < run.end).last();
         last.map(|(frame, _)| (seq_of(channel, run.start, applied), frame.seq.0))
     };
-    let (accounted, sent, replayed, position, backlog) = match &handler.progress {
-        Some(p) => (p.read, handler.sent + p.sent, handler.replayed + p.replayed, p.position, Vec::new()),
-        None => (
-            handler.accounted,
-            handler.sent,
-            handler.replayed,
-            seq_of(channel, handler.position, applied),
-            handler.backlog.iter().filter_map(numbers).collect(),
-        ),
-    };
-    Restated {
+    Carried {
         id: handler.id,
         app: handler.app.clone(),
         subscriptions: handler.subscriptions.clone(),
-        order: handler.order,
-        counters: [handler.matched(channel), accounted, sent, replayed, handler.dropped],
+        born: handler.born.0,
+        open: handler.open,
         idle_since: handler.idle_since.0,
-        backlog,
-        position,
+        counters: [
+            handler.matched(channel),
+            handler.accounted,
+            handler.sent,
+            handler.replayed,
+            handler.dropped,
+        ],
+        backlog: handler.backlog.iter().filter_map(numbers).collect(),
+        position: seq_of(channel, handler.position, applied),
+        progress: handler.progress,
     }
-}
-
-/// The runs of kept frames from `from` on that a view lets through.
-fn waiting(hub: &Hub, channel: &Channel, view: &View, from: Position) -> Vec<Range<Position>> {
-    let admits = |event: &crate::event::Event| {
-        project(&hub.vocabulary, &hub.config, event).is_ok_and(|words| view.admits(&words))
-    };
-    let mut runs: Vec<Range<Position>> = Vec::new();
-    for (frame, run) in channel.arena().frames_from(from) {
-        if frame.event.as_ref().is_some_and(|event| admits(event)) {
-            match runs.last_mut() {
-                Some(last) if last.end == run.start => last.end = run.end,
-                _ => runs.push(run),
-            }
-        }
-    }
-    runs
 }

@@ -230,9 +230,10 @@ impl Xms {
     }
 
     fn append(&self, hub: &mut Hub, asker: Asker, change: &Change) {
-        let kept = !matches!(change, Change::Opened { .. });
         let actor = Actor::Address(asker.peer);
-        hub.append(actor, Some((asker.conn, asker.request)), true, kept, Body::Change(NAME, change.encode()));
+        // The opening of a stream is kept as well, though nobody waits until it is durable: whether an eventhandler was idle
+        // when the log said that it expires must be the same after a restart.
+        hub.append(actor, Some((asker.conn, asker.request)), true, true, Body::Change(NAME, change.encode()));
     }
 
     fn list(&self, hub: &Hub, app: &str) -> Reply {

@@ -3,7 +3,7 @@
 //! An eventhandler holds its feed from the moment it is made. While no stream is open, where it stands in the feed is
 //! all that waiting events cost.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use foldhash::quality::FixedState;
@@ -30,10 +30,8 @@ pub struct Handler {
     pub(super) id: Uuid,
     pub(super) app: Box<str>,
     pub(super) subscriptions: Vec<Subscription>,
-    /// The number of the record that made it: its place among all.
-    pub(super) order: u64,
-    /// The number of the last record that said all of it.
-    pub(super) stated: Seq,
+    /// The record that made it: its place among all that were ever made.
+    pub(super) born: Seq,
     pub(super) feed: FeedId,
     /// What its feed had carried when it joined.
     feed_frames: u64,
@@ -96,8 +94,6 @@ pub struct State {
     by_id: Map<Uuid, u32>,
     /// Eventhandlers that were deleted while streams were open.
     gone: BTreeMap<Uuid, u32>,
-    /// While the log is read after a restart: those that it deletes, whose beginning it may no longer have.
-    pub(super) deleted: BTreeSet<Uuid>,
     pub(super) streams: Slots<OpenStream>,
     /// When a deadline looks whether the eventhandler at a place was idle for too long: one for each place, whoever
     /// comes and goes there.
@@ -189,6 +185,12 @@ impl Handler {
         self.matched_before + channel.feed(self.feed).frames() - self.feed_frames
     }
 
+    /// From here on `matched` events are said to have matched so far.
+    pub(super) fn count_from(&mut self, channel: &Channel, matched: u64) {
+        self.matched_before = matched;
+        self.feed_frames = channel.feed(self.feed).frames();
+    }
+
     /// What would be replayed at `wall`: the newest events within the bounds of count and age, as far as they are kept.
     #[must_use]
     pub fn replay(&self, channel: &Channel, config: &Config, wall: Wall) -> Replay {
@@ -244,7 +246,6 @@ impl State {
             handlers: Slots::default(),
             by_id: Map::with_hasher(FixedState::with_seed(hash_seed)),
             gone: BTreeMap::new(),
-            deleted: BTreeSet::new(),
             streams: Slots::default(),
             expiry: Vec::new(),
             apps: BTreeMap::new(),
@@ -285,7 +286,7 @@ impl State {
         channel: &mut Channel,
         config: &Config,
         (id, app, subscriptions): (Uuid, Box<str>, Vec<Subscription>),
-        (order, wall): (Seq, Wall),
+        (born, wall): (Seq, Wall),
     ) -> u32 {
         let feed = channel.keep(&view(config, &app, &subscriptions));
         let count = subscriptions.len() as u64;
@@ -293,8 +294,7 @@ impl State {
             id,
             app: app.clone(),
             subscriptions,
-            order: order.0,
-            stated: order,
+            born,
             feed,
             feed_frames: channel.feed(feed).frames(),
             matched_before: 0,
@@ -318,7 +318,7 @@ impl State {
         }
         self.by_id.insert(id, place);
         let app = self.apps.entry(app).or_default();
-        app.listed.insert(order.0, place);
+        app.listed.insert(born.0, place);
         app.subscriptions += count;
         place
     }
@@ -330,7 +330,7 @@ impl State {
         handler.gone = true;
         channel.release(handler.feed);
         let conns = handler.streams.iter().map(|s| self.streams[*s].conn).collect();
-        let (id, order, app) = (handler.id, handler.order, handler.app.clone());
+        let (id, order, app) = (handler.id, handler.born.0, handler.app.clone());
         let subscriptions = handler.subscriptions.len() as u64;
         self.by_id.remove(&id);
         self.gone.insert(id, place);

@@ -32,12 +32,6 @@ impl Xms {
     pub(super) fn apply(&mut self, hub: &mut Hub, record: &Record, change: &[u8]) {
         let waiting: Waiting = record.origin.request.filter(|_| hub.is_own(record));
         let change = match serde_json::from_slice(change) {
-            Ok(Change::Deleted { id } | Change::Expired { id, .. })
-                if hub.recovering && self.state.place(id).is_none() =>
-            {
-                self.state.deleted.insert(id);
-                return;
-            }
             Ok(change) => change,
             Err(e) => {
                 return hub.note(Level::Warn, format!("xms: a change of a later version was skipped: {e}"));
@@ -57,7 +51,6 @@ impl Xms {
             },
             Change::Expired { id, idle_ms } => self.expired(hub, record, id, idle_ms),
             Change::Progress(all) => self.progress(&all),
-            Change::Restated(handler) => self.restated(hub, *handler),
             Change::Opened { id } => self.opened(hub, record, waiting, id),
             Change::Closed { id, read, sent, replayed, backlog, position } => {
                 if let Some(place) = self.state.place_of_any(id) {
@@ -146,7 +139,10 @@ impl Xms {
             missed = (matched - handler.accounted).saturating_sub(waits.frames);
             handler.accounted += missed;
             handler.dropped += missed;
-            handler.backlog = Vec::new();
+            if !hub.recovering {
+                // A stream that a crash ended may have sent none of it.
+                handler.backlog = Vec::new();
+            }
             base = handler.accounted;
             (replay, backlog, cursor) = (waits.frames, waits.backlog, waits.from);
         }

@@ -1,28 +1,48 @@
-//! The log of a server that keeps nothing: an order, and no file. Records live as long as an engine holds them.
+//! The log's order. Without a data folder that is all there is of the log: records live as long as an engine holds them.
+//! With one, each batch also goes to the log's thread ([`crate::log`]), in the same order.
 //!
 //! The sequencer is a lock held for a batch. Under it the batch gets its numbers and is put into the mailbox of every
 //! other shard, so all shards read one order without a gap. The shard that appends does not mail to itself: what its
 //! mailbox held came before its batch, and no other batch can come between.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use offhook_core::Seq;
 use offhook_core::log::record::Record;
 
+use crate::log::queue::Queue;
 use crate::mailbox::{Batch, Mail, Mailbox, lock};
 
 /// The sequencer, and the mailboxes of the shards that read the log.
 #[derive(Debug)]
-pub(crate) struct MemoryLog {
+pub(crate) struct Sequencer {
     next: Mutex<Seq>,
+    /// Where batches go to be written; nowhere if nothing is kept.
+    disk: OnceLock<Arc<Queue>>,
     mailboxes: Box<[Mailbox]>,
 }
 
-impl MemoryLog {
+impl Sequencer {
     /// A log without records, read by `shards` engines.
-    pub(crate) fn new(shards: usize) -> MemoryLog {
-        MemoryLog { next: Mutex::new(Seq(1)), mailboxes: (0..shards).map(|_| Mailbox::default()).collect() }
+    pub(crate) fn new(shards: usize) -> Sequencer {
+        Sequencer {
+            next: Mutex::new(Seq(1)),
+            disk: OnceLock::new(),
+            mailboxes: (0..shards).map(|_| Mailbox::default()).collect(),
+        }
+    }
+
+    /// Goes on after the records that a folder holds, and writes there. It is said once, before the first append.
+    pub(crate) fn keep(&self, last: Seq, queue: Arc<Queue>) {
+        let mut next = lock(&self.next);
+        assert!(*next == Seq(1) && self.disk.set(queue).is_ok(), "records are kept from the first one on");
+        *next = last.next();
+    }
+
+    /// Whether records are written.
+    pub(crate) fn keeps(&self) -> bool {
+        self.disk.get().is_some()
     }
 
     pub(crate) fn mailboxes(&self) -> &[Mailbox] {
@@ -37,23 +57,44 @@ impl MemoryLog {
         records: Vec<Record>,
         before: &mut VecDeque<Mail>,
     ) -> (Seq, Batch) {
+        self.append_by(Some(by), records, before)
+    }
+
+    /// As [`Sequencer::append`], for records that are no shard's: they come to all of them by mail.
+    pub(crate) fn append_for_all(&self, records: Vec<Record>) {
+        self.append_by(None, records, &mut VecDeque::new());
+    }
+
+    fn append_by(
+        &self,
+        by: Option<usize>,
+        records: Vec<Record>,
+        before: &mut VecDeque<Mail>,
+    ) -> (Seq, Batch) {
         let batch: Batch = records.into_iter().map(Arc::new).collect();
         let mut asleep: u64 = 0;
+        let mut log_asleep = false;
         let mut next = lock(&self.next);
         let first = *next;
         *next = Seq(first.0 + batch.len() as u64);
         for (shard, mailbox) in self.mailboxes.iter().enumerate() {
-            if shard == by {
+            if Some(shard) == by {
                 mailbox.take(before);
             } else if matches!(mailbox.put(Mail::Records(first, Arc::clone(&batch))), Ok(true)) {
                 asleep |= 1 << shard;
             }
+        }
+        if let Some(disk) = self.disk.get().filter(|_| !batch.is_empty()) {
+            log_asleep = disk.put(first, Arc::clone(&batch));
         }
         drop(next);
         // Outside of the lock, because a wake is a system call.
         while asleep != 0 {
             self.mailboxes[asleep.trailing_zeros() as usize].wake();
             asleep &= asleep - 1;
+        }
+        if let Some(disk) = self.disk.get().filter(|_| log_asleep) {
+            disk.wake();
         }
         (first, batch)
     }
@@ -94,7 +135,7 @@ mod tests {
     }
 
     /// One shard appends batches of these sizes, and between them reads what has come, as a loop does.
-    fn play(log: &MemoryLog, shard: usize, batches: &[usize]) -> Read {
+    fn play(log: &Sequencer, shard: usize, batches: &[usize]) -> Read {
         let (mut read, mut mail, mut number) = (Read::new(), VecDeque::new(), 0);
         for size in batches {
             let records = (number..number + size).map(|number| record(shard, number)).collect();
@@ -117,7 +158,7 @@ mod tests {
         fn every_shard_reads_the_same_records_without_a_gap(
             plans in prop::collection::vec(prop::collection::vec(0_usize..6, 0..40), 1..5)
         ) {
-            let log = MemoryLog::new(plans.len());
+            let log = Sequencer::new(plans.len());
             let mut reads: Vec<Read> = std::thread::scope(|scope| {
                 let log = &log;
                 let play = |(shard, batches)| scope.spawn(move || play(log, shard, batches));
@@ -146,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_shard_that_has_ended_keeps_nobody() {
-        let log = MemoryLog::new(2);
+        let log = Sequencer::new(2);
         log.mailboxes()[1].close();
         let (first, batch) = log.append(0, vec![record(0, 0), record(0, 1)], &mut VecDeque::new());
         assert_eq!((first, batch.len()), (Seq(1), 2));

@@ -1,0 +1,162 @@
+//! The segments that are used: which records each holds, where readers begin to look for one, and which segment is too
+//! old to be kept. No file here.
+
+use std::collections::VecDeque;
+
+use crate::ground::id::Seq;
+use crate::ground::time::Wall;
+
+/// Bytes from one mark to the next, so that a reader skips most of a segment.
+const MARK_BYTES: u64 = 256 * 1024;
+
+/// One segment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Used {
+    /// Its number.
+    pub id: u64,
+    /// The last record before it.
+    pub before: Seq,
+    /// The last record that is in it, or was before it.
+    pub last: Seq,
+    /// Where its durable groups end.
+    pub end: u64,
+    /// The time of its youngest record.
+    pub newest: Wall,
+    /// Groups to begin with: the first record's number, and where the group stands.
+    marks: Vec<(Seq, u64)>,
+}
+
+/// All of them, oldest first; the last one is being written.
+#[derive(Clone, Default, Debug)]
+pub struct Segments {
+    used: VecDeque<Used>,
+}
+
+/// Where a reader goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Start {
+    /// The segment.
+    pub segment: u64,
+    /// Where a group stands that comes before what is looked for, or holds it.
+    pub offset: u64,
+    /// Where the segment's durable groups end.
+    pub end: u64,
+}
+
+/// How much history is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Retain {
+    /// Segments whose youngest record is older are needed no more.
+    pub age_ms: u64,
+    /// Segments beyond this sum are needed no more.
+    pub bytes: u64,
+    /// What each of them takes.
+    pub segment_bytes: u64,
+}
+
+impl Segments {
+    /// A segment begins, after record `before`.
+    pub fn open(&mut self, id: u64, before: Seq) {
+        let end = super::segment::HEAD_BYTES as u64;
+        self.used.push_back(Used { id, before, last: before, end, newest: Wall(0), marks: Vec::new() });
+    }
+
+    /// A record of this time is in the last segment.
+    pub fn wrote_at(&mut self, wall: Wall) {
+        if let Some(used) = self.used.back_mut() {
+            used.newest = used.newest.max(wall);
+        }
+    }
+
+    /// A group of the last segment is durable; `first` is its first record, if it has any.
+    pub fn synced(&mut self, first: Option<Seq>, last: Seq, offset: u64, end: u64) {
+        let Some(used) = self.used.back_mut() else { return };
+        used.end = end;
+        used.last = used.last.max(last);
+        if let Some(first) = first
+            && used.marks.last().is_none_or(|(_, at)| offset - at >= MARK_BYTES)
+        {
+            used.marks.push((first, offset));
+        }
+    }
+
+    /// Forgets the segments before `oldest`.
+    pub fn forget_before(&mut self, oldest: u64) {
+        while self.used.front().is_some_and(|used| used.id < oldest) {
+            self.used.pop_front();
+        }
+    }
+
+    /// All of them, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Used> {
+        self.used.iter()
+    }
+
+    /// Where to look for the first record numbered `from` or later.
+    #[must_use]
+    pub fn find(&self, from: Seq) -> Option<Start> {
+        let used = self.used.iter().find(|used| used.last >= from && used.last > used.before)?;
+        let at = used.marks.partition_point(|(first, _)| *first <= from).saturating_sub(1);
+        let (_, offset) = used.marks.get(at)?;
+        Some(Start { segment: used.id, offset: *offset, end: used.end })
+    }
+
+    /// The oldest segment, if it is to go; the one that is being written stays.
+    #[must_use]
+    pub fn overdue(&self, wall: Wall, retain: Retain) -> Option<&Used> {
+        let oldest = self.used.front().filter(|_| self.used.len() > 1)?;
+        let bytes = self.used.len() as u64 * retain.segment_bytes;
+        (wall.since(oldest.newest) >= retain.age_ms || bytes > retain.bytes).then_some(oldest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segments() -> Segments {
+        let mut segments = Segments::default();
+        segments.open(1, Seq(0));
+        segments.wrote_at(Wall(100));
+        segments.synced(Some(Seq(1)), Seq(10), 64, 1_000);
+        segments.synced(Some(Seq(11)), Seq(20), 1_000, MARK_BYTES + 64);
+        segments.synced(Some(Seq(25)), Seq(30), MARK_BYTES + 64, 2 * MARK_BYTES);
+        segments.open(2, Seq(30));
+        segments.wrote_at(Wall(200));
+        segments.synced(None, Seq(30), 64, 104);
+        segments.open(3, Seq(30));
+        segments.wrote_at(Wall(300));
+        segments.synced(Some(Seq(31)), Seq(31), 64, 200);
+        segments
+    }
+
+    #[test]
+    fn readers_begin_before_what_they_look_for() {
+        let segments = segments();
+        let start = |segment, offset, end| Some(Start { segment, offset, end });
+        for (from, found) in [
+            (0, start(1, 64, 2 * MARK_BYTES)),
+            (11, start(1, 64, 2 * MARK_BYTES)),
+            (24, start(1, 64, 2 * MARK_BYTES)),
+            (25, start(1, MARK_BYTES + 64, 2 * MARK_BYTES)),
+            (30, start(1, MARK_BYTES + 64, 2 * MARK_BYTES)),
+            (31, start(3, 64, 200)),
+            (32, None),
+        ] {
+            assert_eq!(segments.find(Seq(from)), found, "{from}");
+        }
+    }
+
+    #[test]
+    fn the_oldest_goes_by_age_or_by_size_and_the_last_stays() {
+        let mut segments = segments();
+        let retain = |age_ms, bytes| Retain { age_ms, bytes, segment_bytes: 1_000 };
+        let overdue =
+            |segments: &Segments, wall, retain| segments.overdue(Wall(wall), retain).map(|used| used.id);
+        assert_eq!(overdue(&segments, 199, retain(100, 3_000)), None);
+        assert_eq!(overdue(&segments, 200, retain(100, 3_000)), Some(1));
+        assert_eq!(overdue(&segments, 0, retain(100, 2_999)), Some(1));
+        segments.forget_before(3);
+        assert_eq!(overdue(&segments, 100_000, retain(100, 0)), None);
+    }
+}
