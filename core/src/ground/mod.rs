@@ -9,3 +9,4 @@ pub mod rng;
 pub mod slots;
 pub mod stats;
 pub mod time;
+pub mod units;

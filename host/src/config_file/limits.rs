@@ -3,10 +3,10 @@
 use std::ops::RangeInclusive;
 
 use offhook_core::ground::limits::Limits;
+use offhook_core::ground::units;
 use toml::de::DeTable;
 
 use super::reader::{Keys, Reader};
-use super::units;
 
 /// Rows that are planned and this version does not have.
 const LATER: &[&str] = &[

@@ -9,7 +9,6 @@ mod reader;
 mod sections;
 #[cfg(test)]
 mod tests;
-mod units;
 mod xms;
 
 use std::net::SocketAddr;

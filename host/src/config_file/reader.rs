@@ -5,10 +5,9 @@
 
 use std::ops::{Range, RangeInclusive};
 
+use offhook_core::ground::units;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-
-use super::units;
 
 /// Longer values are not quoted in a problem.
 const QUOTED_MAX: usize = 60;

@@ -18,22 +18,26 @@ const SIZES: &[(&str, u64)] = &[
 ];
 
 /// `250ms`, `10s`, `5m`, `24h`, `30d` in milliseconds.
-pub(super) fn duration_ms(text: &str) -> Option<u64> {
+#[must_use]
+pub fn duration_ms(text: &str) -> Option<u64> {
     with_unit(text, DURATIONS)
 }
 
 /// `64KiB`, `1GiB`, `1MB`, `512` in bytes.
-pub(super) fn size_bytes(text: &str) -> Option<u64> {
+#[must_use]
+pub fn size_bytes(text: &str) -> Option<u64> {
     with_unit(text, SIZES)
 }
 
 /// The largest unit that leaves no rest. Minutes are not among them: people say 600s where a rule says seconds.
-pub(super) fn write_duration(ms: u64) -> String {
+#[must_use]
+pub fn write_duration(ms: u64) -> String {
     write(ms, DURATIONS.iter().rev().filter(|(name, _)| *name != "m"), "ms")
 }
 
 /// The largest unit that leaves no rest; binary units, as the defaults are.
-pub(super) fn write_size(bytes: u64) -> String {
+#[must_use]
+pub fn write_size(bytes: u64) -> String {
     write(bytes, SIZES[..4].iter().rev(), "")
 }
 
