@@ -240,6 +240,14 @@ impl Draft {
             },
         };
         let minted = |rng: &mut Rng| rng.uuid_v7(defaults.wall).to_string().into_boxed_str();
+        // Whoever reads recordings must not take a failure for a success (isr.md section 3).
+        if let Some((_, outcome)) = self.extensions.iter().find(|(name, _)| **name == *"outcome")
+            && !matches!(outcome, Fact::Text(text) if matches!(&**text, "success" | "failure"))
+        {
+            return Err(
+                "`outcome` is `success` (as if there were none) or `failure`, and nothing else".to_owned()
+            );
+        }
         self.extensions.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(Event {
             id_given: self.id.is_some(),

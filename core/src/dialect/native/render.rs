@@ -52,16 +52,8 @@ pub fn json(event: &Event, out: &mut Vec<u8>) {
     match &event.data {
         Data::None => {}
         Data::Facts(facts) => {
-            out.extend_from_slice(br#","data":{"#);
-            for (at, (name, value)) in facts.iter().enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                string(name, out);
-                out.push(b':');
-                fact(value, out);
-            }
-            out.push(b'}');
+            out.extend_from_slice(br#","data":"#);
+            object(facts, out);
         }
         Data::Json(json) => {
             out.extend_from_slice(br#","data":"#);
@@ -71,6 +63,20 @@ pub fn json(event: &Event, out: &mut Vec<u8>) {
             out.extend_from_slice(br#","data_base64":"#);
             string(text, out);
         }
+    }
+    out.push(b'}');
+}
+
+/// Appends the members of `data` as one JSON object.
+pub fn object(facts: &[(Box<str>, Fact)], out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (at, (name, value)) in facts.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        string(name, out);
+        out.push(b':');
+        fact(value, out);
     }
     out.push(b'}');
 }

@@ -151,3 +151,21 @@ fn binary_mode() {
     check(&format!("{fields}ce-id: 2\r\n"), "", Err((400, None, "twice")));
     check(&fields.replace("ce-type: call.dtmf\r\n", ""), "", Err((400, None, "`type`")));
 }
+
+/// isr.md section 3: an outcome that no receiver could understand is refused to its source.
+#[test]
+fn an_outcome_is_success_or_failure() {
+    for outcome in ["\"success\"", "\"failure\"", "null"] {
+        let body = format!(r#"{{"type":"recording.ended","outcome":{outcome}}}"#);
+        assert!(read(JSON, body.as_bytes()).is_ok(), "{outcome}");
+    }
+    for outcome in ["\"Success\"", "\"failed\"", "true", "0"] {
+        let body = format!(r#"[{{"type":"call.dtmf"}},{{"type":"recording.ended","outcome":{outcome}}}]"#);
+        check(JSON, &body, Err((400, Some(1), "`outcome`")));
+    }
+    check(
+        "ce-specversion: 1.0\r\nce-id: 1\r\nce-source: x\r\nce-type: a\r\nce-outcome: no\r\n",
+        "",
+        Err((400, None, "`outcome`")),
+    );
+}
