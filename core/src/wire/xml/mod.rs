@@ -2,6 +2,7 @@
 //! here its leniency ends: unclosed elements, a document type declaration, doubled attributes, bad references and
 //! unbounded nesting are refused with the place where they stand.
 
+pub mod element;
 mod strict;
 
 use std::borrow::Cow;
