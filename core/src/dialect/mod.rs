@@ -4,8 +4,11 @@
 //! A further dialect is one more folder, and one more line in [`all`].
 
 pub mod access;
+pub mod destination;
+pub mod isr;
 pub mod native;
 pub mod problem;
+pub mod webhook;
 pub mod xms;
 
 use std::net::IpAddr;
@@ -15,6 +18,7 @@ use crate::event::Event;
 use crate::event::arena::Frame;
 use crate::event::channel::{Channel, FeedId};
 use crate::event::output::Output;
+use crate::ground::config::Config;
 use crate::ground::id::{ConnId, ListenerId, Seq};
 use crate::ground::stats::Stats;
 use crate::ground::time::Mono;
@@ -22,6 +26,7 @@ use crate::hub::Hub;
 use crate::hub::call::{Answer, CallFault};
 use crate::hub::conn::{Conn, Stream};
 use crate::log::record::Record;
+use crate::outbox::receiver::{Policy, Receiver, Wrong};
 use crate::wire::Fault;
 use crate::wire::http::head::Head;
 use crate::wire::http::reply::Reply;
@@ -31,6 +36,47 @@ use crate::wire::http::reply::Reply;
 #[must_use]
 pub fn all(hub: &mut Hub) -> Vec<Box<dyn Dialect>> {
     vec![Box::new(xms::Xms::new(hub, 0)), Box::new(native::Native::new(hub, 1))]
+}
+
+/// A destination's specification with all that its meaning takes from the config, as it stands in the log: there a
+/// destination must mean the same under every config.
+///
+/// # Errors
+/// The key at fault.
+pub fn settled(kind: &str, name: &str, spec: &str, config: &Config) -> Result<String, Wrong> {
+    if spec.len() as u64 > config.limits.destination_bytes {
+        let detail = format!("the specification is longer than {} bytes", config.limits.destination_bytes);
+        return Err(Wrong { key: String::new(), detail });
+    }
+    let spec = match kind {
+        "isr" => isr::read::settled(spec, config)?,
+        _ => webhook::read::settled(spec)?,
+    };
+    receiver(kind, name, &spec, config, true).map(|_| spec)
+}
+
+/// The receiver that a specification describes. `trusted`: it stands in the config file, and its URL may reach any
+/// address.
+///
+/// # Errors
+/// The key at fault.
+pub fn receiver(
+    kind: &str,
+    name: &str,
+    spec: &str,
+    config: &Config,
+    trusted: bool,
+) -> Result<Box<dyn Receiver>, Wrong> {
+    // Patience is not meaning: what `[outbox]` says holds for what is in the log already.
+    let policy = Policy::default();
+    match kind {
+        "webhook" => Ok(Box::new(webhook::read::read(name, spec, policy, trusted)?)),
+        "isr" => {
+            let spec = isr::read::settled(spec, config)?;
+            Ok(Box::new(isr::read::read(name, &spec, policy, trusted)?))
+        }
+        _ => Err(Wrong { key: String::new(), detail: format!("`{kind}` is no kind of destination") }),
+    }
 }
 
 /// Who asks.

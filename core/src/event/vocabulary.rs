@@ -1,6 +1,8 @@
 //! The vocabulary: each canonical event type and its word in every dialect that has one. This table is data in one
 //! place; the config file adds rows ([`crate::ground::config::VocabularyRow`]).
 
+use std::collections::BTreeMap;
+
 use crate::ground::config::VocabularyRow;
 
 use super::index::Map;
@@ -146,6 +148,8 @@ const ROWS: &[BuiltIn] = &[
 #[derive(Debug)]
 pub struct Vocabulary {
     rows: Map<Box<str>, VocabularyRow>,
+    /// Types that have a word of ISR, and the word.
+    isr: BTreeMap<Box<str>, Box<str>>,
 }
 
 impl Vocabulary {
@@ -160,8 +164,21 @@ impl Vocabulary {
             wcs: word(wcs),
             isr: word(isr),
         });
-        let rows = built_in.chain(added.iter().cloned()).map(|row| (row.event_type.as_str().into(), row));
-        Vocabulary { rows: rows.collect() }
+        let mut vocabulary = Vocabulary { rows: Map::default(), isr: BTreeMap::new() };
+        for row in built_in.chain(added.iter().cloned()) {
+            let event_type: Box<str> = row.event_type.as_str().into();
+            match &row.isr {
+                Some(word) => vocabulary.isr.insert(event_type.clone(), word.as_str().into()),
+                None => vocabulary.isr.remove(&event_type),
+            };
+            vocabulary.rows.insert(event_type, row);
+        }
+        vocabulary
+    }
+
+    /// The types that have a word of ISR, and the word, by type.
+    pub fn isr_words(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.isr.iter().map(|(event_type, word)| (&**event_type, &**word))
     }
 
     /// The word of `tongue` for a canonical type.

@@ -1,5 +1,8 @@
 //! What the engine is told at start and at a reload: plain data. Files, environment and units are the host's affair.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use super::id::{Epoch, ShardId};
 use super::limits::Limits;
 use super::network::Network;
@@ -24,6 +27,10 @@ pub struct Config {
     pub metrics_allow: Vec<Network>,
     /// `[[vocabulary]]`: rows that the config file adds, or that replace a built-in row of the same type.
     pub vocabulary: Vec<VocabularyRow>,
+    /// `[isr.parameters]` and `[isr.preset.NAME]`.
+    pub isr: Isr,
+    /// Destinations that the config file brings in: `[[webhook]]`, `[[isr.destination]]`.
+    pub destinations: Vec<Brought>,
     /// Plays a small office's events (`--demo`).
     pub demo: bool,
 }
@@ -155,4 +162,31 @@ pub struct VocabularyRow {
     pub wcs: Option<String>,
     /// Its ISR event type.
     pub isr: Option<String>,
+}
+
+/// `[isr]`: notifications of Oracle's Interactive Session Recorder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Isr {
+    /// Parameters beside those of the table: a name, and the member of `data` that fills it.
+    pub parameters: BTreeMap<String, String>,
+    /// Presets beside `face`: a name, and the keys that a destination with it has, as JSON.
+    pub presets: BTreeMap<String, String>,
+}
+
+/// A destination that the config file brings in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Brought {
+    /// `webhook` or `isr`.
+    pub kind: &'static str,
+    /// Its name, once in the file.
+    pub name: String,
+    /// Its specification: JSON, as an API would bring it, with the texts of the files that the config names.
+    pub spec: String,
+}
+
+/// Secrets stand in a specification: nobody sees it in a log.
+impl fmt::Debug for Brought {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
 }

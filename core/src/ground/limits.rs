@@ -78,6 +78,7 @@ limits! {
     xms_progress_ms = 1_000, "From one record of how far open XMS streams have come to the next: what a client may get twice after a crash.";
     xms_event_bytes = 65_535, "One XMS event: clients read at most four hex digits. Beyond: left out, counted, logged.";
     xms_arena_bytes = 67_108_864, "Rendered XMS events kept for streams and replay. Beyond: the oldest go, counted per eventhandler.";
+    destination_bytes = 262_144, "A destination's specification, certificates included. Beyond: refused.";
     stream_drain_ms = 2_000, "After DELETE or at a stop, the time a stream has to take what is queued.";
     shutdown_ms = 5_000, "From the signal to stop until connections that are still open are closed.";
     notes_per_s = 100, "Lines a second that peers' doings may add to the server's own log. Beyond: left out, and their number told.";
