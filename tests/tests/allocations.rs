@@ -2,6 +2,11 @@
 //!
 //! This is a test binary of its own because it counts with a global allocator.
 
+use offhook_core::dialect::receiver;
+use offhook_core::event::vocabulary::Vocabulary;
+use offhook_core::event::{Data, Event, Fact};
+use offhook_core::outbox::receiver::Letter;
+use offhook_core::{Config, Seq, Wall};
 use offhook_tests::bare::{Bare, publish};
 
 /// Allocations while one event goes to `streams` streams at `target`, after a few that fill all buffers.
@@ -33,5 +38,46 @@ fn a_delivery_allocates_nothing() {
         let (few, many) = (allocations(10, target), allocations(1_000, target));
         // 99,000 deliveries more; the slack is for tables that double once.
         assert!(many <= few + 20, "{target}: {few} allocations with 10 streams, {many} with 1,000");
+    }
+}
+
+/// An event of about 300 bytes as JSON.
+fn event() -> Event {
+    let text = |name: &str, text: &str| (name.into(), Fact::Text(text.into()));
+    Event {
+        id: "01927f5c-7c1e-7a3b-8d52-1f0a9c6b4e21".into(),
+        source: "pbx-1".into(),
+        event_type: "call.ringing".into(),
+        subject: Some("call/e686876c-e446-4be7-9b70-beb3059b5fc9".into()),
+        time: "2026-01-01T00:00:00.000Z".into(),
+        wall: Wall(1_767_225_600_000),
+        content_type: None,
+        schema: None,
+        extensions: Vec::new(),
+        data: Data::Facts(vec![
+            text("caller_uri", "sip:alice@example.com"),
+            text("called_uri", "sip:100@example.com"),
+        ]),
+    }
+}
+
+/// A webhook's request is one buffer, made once: no string goes into it by way of another.
+#[test]
+fn a_webhooks_request_is_one_allocation() {
+    let secret = "whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH";
+    let (event, vocabulary, config) = (event(), Vocabulary::new(&[]), Config::default());
+    let letter = Letter { id: uuid::Uuid::from_u128(7), seq: Seq(1), event: &event, attempts: 0 };
+    for (spec, letters) in [
+        (r#"{"url":"http://127.0.0.1:9/hooks"}"#.to_owned(), 1),
+        (format!(r#"{{"url":"http://127.0.0.1:9/hooks","secret":["{secret}","{secret}"]}}"#), 1),
+        (r#"{"url":"http://127.0.0.1:9/hooks","mode":"binary"}"#.to_owned(), 1),
+        (format!(r#"{{"url":"http://127.0.0.1:9/hooks","batch":100,"secret":"{secret}"}}"#), 100),
+    ] {
+        let receiver = receiver("webhook", "crm", &spec, &config, true).expect("a webhook");
+        let letters = vec![letter; letters];
+        let counted = allocation_counter::measure(|| {
+            assert!(!receiver.request(&letters, Wall(1), &vocabulary).is_empty());
+        });
+        assert_eq!(counted.count_total, 1, "{spec}");
     }
 }

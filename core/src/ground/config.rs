@@ -165,7 +165,7 @@ pub struct VocabularyRow {
 }
 
 /// `[isr]`: notifications of Oracle's Interactive Session Recorder.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Isr {
     /// Parameters beside those of the table: a name, and the member of `data` that fills it.
     pub parameters: BTreeMap<String, String>,
@@ -182,6 +182,14 @@ pub struct Brought {
     pub name: String,
     /// Its specification: JSON, as an API would bring it, with the texts of the files that the config names.
     pub spec: String,
+}
+
+/// A preset may give credentials: its name alone is shown.
+impl fmt::Debug for Isr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let presets: Vec<&String> = self.presets.keys().collect();
+        write!(f, "Isr {{ parameters: {:?}, presets: {presets:?} }}", self.parameters)
+    }
 }
 
 /// Secrets stand in a specification: nobody sees it in a log.

@@ -1,9 +1,10 @@
-//! The config file: TOML in, an engine's configuration out, or every problem with its line. No file is opened here, and
-//! no flag is known; [`crate::settings`] does both.
+//! The config file: TOML in, an engine's configuration out, or every problem with its line. The file itself is opened by
+//! [`crate::settings`], which knows the flags as well; certificates and secrets in files of their own are read here.
 //!
 //! A section is a function that walks its table ([`reader`]) and fills the core's own type. What the file does not say
 //! stays at the core's default, so no default is written down twice.
 
+mod destinations;
 mod limits;
 mod reader;
 mod sections;
@@ -20,8 +21,8 @@ use toml::de::DeTable;
 use self::reader::{Item, Keys, Reader};
 
 const KEYS: Keys<'_> = Keys {
-    known: &["data", "listener", "log", "native", "xms", "metrics", "limits", "vocabulary"],
-    later: &["auth", "isymphony", "wcs", "sep", "isr", "webhook", "outbox", "sip", "source", "tls", "users"],
+    known: &["data", "listener", "log", "native", "xms", "metrics", "limits", "vocabulary", "webhook", "isr"],
+    later: &["auth", "isymphony", "wcs", "sep", "outbox", "sip", "source", "tls", "users"],
 };
 
 /// What a file says.
@@ -82,6 +83,13 @@ fn top_level<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>, read: &mut Con
     }
     if let Some(item) = find("vocabulary") {
         read.config.vocabulary = sections::vocabulary(reader, item, &read.config.xms.extra_types);
+    }
+    // Destinations are checked with what stands above: words, limits and added parameters.
+    if let Some(table) = section(reader, "isr") {
+        destinations::isr(reader, table, &mut read.config);
+    }
+    if let Some(item) = find("webhook") {
+        destinations::webhooks(reader, item, &mut read.config);
     }
 }
 

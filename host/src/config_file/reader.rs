@@ -4,6 +4,7 @@
 //! secrets must not.
 
 use std::ops::{Range, RangeInclusive};
+use std::path::Path;
 
 use offhook_core::ground::units;
 use toml::Spanned;
@@ -27,7 +28,7 @@ pub(super) struct Item<'t> {
     pub(super) name: String,
     /// The last key of the name.
     pub(super) key: &'t str,
-    value: &'t DeValue<'t>,
+    pub(super) value: &'t DeValue<'t>,
     key_at: usize,
     span: Range<usize>,
 }
@@ -42,6 +43,16 @@ pub(super) struct Keys<'k> {
 impl<'t> Reader<'t> {
     pub(super) fn new(file: &'t str, text: &'t str) -> Reader<'t> {
         Reader { file, text, problems: Vec::new() }
+    }
+
+    /// The file's folder: what it names by a relative path is looked for there.
+    pub(super) fn folder(&self) -> &'t Path {
+        Path::new(self.file).parent().unwrap_or(Path::new(""))
+    }
+
+    /// How many problems there are.
+    pub(super) fn problems(&self) -> usize {
+        self.problems.len()
     }
 
     /// All problems, a line each, in the file's order; `None` if there are none.

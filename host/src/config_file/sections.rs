@@ -25,11 +25,14 @@ const ADDRESS: &str = "an IP address and a port, such as \"127.0.0.1:8080\" or \
 const ORIGIN: &str = "origins as browsers send them, in lower case and without a path, such as \
                       [\"https://crm.example.com\"]";
 
-/// The tables of `[[NAME]]`, each with its place.
-fn tables<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Vec<(Item<'t>, &'t DeTable<'t>)> {
-    let section = format!("[[{}]]", item.key);
+/// The tables of `section`, such as `[[listener]]`, each with its place.
+pub(super) fn tables<'t>(
+    reader: &mut Reader<'t>,
+    item: &Item<'t>,
+    section: &str,
+) -> Vec<(Item<'t>, &'t DeTable<'t>)> {
     let allowed = format!("tables under {section}");
-    let elements = reader.list(&item.clone().called(&section), &allowed).unwrap_or_default();
+    let elements = reader.list(&item.clone().called(section), &allowed).unwrap_or_default();
     let table = |element: Item<'t>| reader.table(&element, &allowed).map(|table| (element, table));
     elements.into_iter().filter_map(table).collect()
 }
@@ -37,7 +40,7 @@ fn tables<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Vec<(Item<'t>, &'t De
 /// `[[listener]]`, all of them.
 pub(super) fn listeners<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Vec<(SocketAddr, Listener)> {
     let mut listeners: Vec<(SocketAddr, Listener)> = Vec::new();
-    for (header, table) in tables(reader, item) {
+    for (header, table) in tables(reader, item, "[[listener]]") {
         let items = reader.entries("[[listener]]", table, LISTENER_KEYS);
         let find = |key: &str| items.iter().find(|item| item.key == key);
         let dialects = find("dialects").and_then(|item| dialects(reader, item));
@@ -152,7 +155,7 @@ pub(super) fn vocabulary<'t>(
             && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"&<>".contains(&b))
     };
     let mut rows: Vec<VocabularyRow> = Vec::new();
-    for (header, table) in tables(reader, item) {
+    for (header, table) in tables(reader, item, "[[vocabulary]]") {
         let mut row = VocabularyRow::default();
         let mut type_item = None;
         for item in reader.entries("[[vocabulary]]", table, VOCABULARY_KEYS) {

@@ -3,13 +3,16 @@
 use offhook_core::ground::limits::Limits;
 
 use super::reader::Keys;
-use super::{ConfigFile, KEYS, parse, sections, xms};
+use super::{ConfigFile, KEYS, destinations, parse, sections, xms};
 
 const EXAMPLE: &str = include_str!("../../../offhook.example.toml");
 
+/// Beside it lie the files that the example names.
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config_file/testdata/t.toml");
+
 #[track_caller]
 fn accepted(text: &str) -> ConfigFile {
-    parse("t.toml", text).unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+    parse(FILE, text).unwrap_or_else(|problems| panic!("{problems}\n{text}"))
 }
 
 #[track_caller]
@@ -263,8 +266,6 @@ fn unknown_keys_and_keys_to_come() {
             "t.toml:2: [limits] connections_per_address: not in this version yet",
         ),
         ("\n[isymphony]\nlenient = true", "t.toml:2: [isymphony]: not in this version yet"),
-        ("[[webhook]]\nname = \"crm\"", "t.toml:1: [[webhook]]: not in this version yet"),
-        ("[[isr.destination]]\nname = \"face\"", "t.toml:1: [isr]: not in this version yet"),
         ("[xms]\nusers = []", "t.toml:2: [xms] users: not in this version yet"),
         (
             "[[listener]]\naddress = \"[::1]:0\"\ntls = { cert = \"c\", key = \"k\" }",
@@ -318,6 +319,8 @@ fn the_example_is_accepted_with_and_without_its_comments() {
     let whole = accepted(&whole_example());
     assert_eq!(whole.config.limits, Limits::default(), "the example shows other limits than the defaults");
     assert_eq!((whole.listeners.len(), whole.config.vocabulary.len()), (2, 1));
+    let names: Vec<_> = whole.config.destinations.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["observer", "face", "crm"]);
     let names: Vec<_> = whole.config.xms.apps.iter().map(|app| app.name.as_str()).collect();
     assert_eq!(names, ["app", "legacy"]);
 }
@@ -325,7 +328,7 @@ fn the_example_is_accepted_with_and_without_its_comments() {
 #[test]
 fn the_example_is_complete() {
     let whole = whole_example();
-    let sections: [Keys<'_>; 9] = [
+    let sections: [Keys<'_>; 10] = [
         KEYS,
         sections::LISTENER_KEYS,
         sections::LOG_KEYS,
@@ -335,7 +338,14 @@ fn the_example_is_complete() {
         sections::VOCABULARY_KEYS,
         xms::KEYS,
         xms::APP_KEYS,
+        destinations::ISR_KEYS,
     ];
+    for key in destinations::webhook_keys().iter().chain(&destinations::isr_keys()) {
+        // What the config makes of them, for whoever reads a specification back.
+        if key != "added_parameters" && key != "event_types" {
+            assert!(whole.contains(&format!("{key} =")), "{key} is not in offhook.example.toml");
+        }
+    }
     let keys = sections.iter().flat_map(|keys| keys.known).copied();
     for key in
         keys.chain(xms::REPLAY_KEYS.known.iter().copied()).chain(Limits::ROWS.iter().map(|row| row.name))

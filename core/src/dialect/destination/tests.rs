@@ -1,7 +1,8 @@
-use serde_json::{Value, json};
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
 
 use super::masked;
-use crate::dialect::receiver;
+use crate::dialect::{isr, receiver, settled, webhook};
 use crate::ground::config::Config;
 
 /// A webhook with `more` keys.
@@ -92,4 +93,71 @@ fn r30_secrets_are_neither_quoted_nor_shown() {
     });
     let shown = masked(&spec.to_string());
     assert!(!shown.contains("hush") && shown.contains("public") && shown.contains("https://h/"), "{shown}");
+}
+
+/// Values of all kinds, many of them sound somewhere.
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i32>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,8}".prop_map(Value::from),
+        "(https?://)?[a-z0-9.:%/?\\[\\]@-]{0,12}".prop_map(Value::from),
+        "[0-9]{1,20}(ms|s|m|h|d)".prop_map(Value::from),
+        "[a-z=&%A-Z0-9]{0,16}".prop_map(Value::from),
+        "%(UCID|ANI|RESULT|DURATION|XYZ)%".prop_map(Value::from),
+        prop::sample::select(vec![
+            "GET",
+            "POST",
+            "form",
+            "both",
+            "face",
+            "binary",
+            "whsec_",
+            "1.3",
+            "SEGMENT_ENDED_EVENT"
+        ])
+        .prop_map(Value::from),
+    ];
+    leaf.prop_recursive(2, 12, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            prop::collection::btree_map("[a-zA-Z_.]{1,10}|first|cap|ca|SEGMENT_ENDED_EVENT", inner, 0..3)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    /// Whatever an API brings, it is refused with a key that it has or lacks, or settled for good.
+    #[test]
+    fn specifications_are_refused_or_settled(
+        kind in prop::sample::select(vec!["isr", "webhook"]),
+        keys in prop::collection::vec((any::<prop::sample::Index>(), value()), 0..4),
+    ) {
+        let known = if kind == "isr" { isr::read::keys() } else { webhook::read::keys() };
+        let mut spec = Map::new();
+        spec.insert("url".to_owned(), json!("https://h/"));
+        if kind == "isr" {
+            spec.insert("events".to_owned(), json!("SEGMENT_ENDED_EVENT"));
+            spec.insert("global".to_owned(), json!(true));
+        }
+        for (index, value) in keys {
+            spec.insert((*index.get(&known)).to_owned(), value);
+        }
+        let spec = Value::Object(spec).to_string();
+        let config = Config::default();
+        match settled(kind, "name", &spec, &config) {
+            Ok(once) => {
+                prop_assert!(receiver(kind, "name", &once, &config, false).is_ok());
+                prop_assert_eq!(settled(kind, "name", &once, &config), Ok(once));
+            }
+            Err(wrong) => {
+                let top = wrong.key.split('.').next().unwrap_or_default();
+                prop_assert!(top.is_empty() || known.contains(&top), "{}", wrong.key);
+                prop_assert!(receiver(kind, "name", &spec, &config, false).is_err());
+            }
+        }
+    }
 }
