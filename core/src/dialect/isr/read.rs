@@ -1,21 +1,22 @@
 //! A destination's specification: JSON in, a receiver out, or the key at fault.
 //!
 //! What a destination means must not change when the config does, because a log is replayed under any config. So
-//! [`settled`] writes all that the config gives (added parameters, presets, the vocabulary's words) into the
-//! specification before it goes into the log, and [`read`] looks at the specification alone.
+//! `settled` writes all that the config gives (added parameters, presets, the vocabulary's words) into the specification
+//! before it goes into the log, and `read` looks at the specification alone.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
 use super::parameters::{Added, PARAMETERS, allowed};
-use super::template::{Bare, Template, first_placeholder, is_parameter_name};
+use super::template::{Bare, Template, is_parameter_name, placeholders};
 use super::{Destination, Form, Kind, Scope};
 use crate::dialect::destination::table::{Table, parse, wrong};
 use crate::dialect::destination::{Common, KEYS as COMMON};
 use crate::event::vocabulary::Vocabulary;
 use crate::ground::config::Config;
 use crate::outbox::receiver::{Policy, Wrong};
+use crate::wire::http::url::Url;
 
 /// Keys beside those of every destination.
 const OWN_KEYS: &[&str] = &[
@@ -135,15 +136,10 @@ pub(crate) fn read(name: &str, spec: &str, policy: Policy, trusted: bool) -> Res
     let map = parse(spec)?;
     let table = Table::new(&map);
     table.know(&keys())?;
-    let url = table.text("url", "a URL")?.unwrap_or_default();
-    if let Some((at, name)) = first_placeholder(url) {
-        let detail =
-            format!("at character {at}: %{name}% stands in the base URL, allowed: in `parameters` alone");
-        return Err(wrong("url", &detail));
-    }
     let policy = Policy { concurrency: CONCURRENCY, pending_max: Some(PENDING), ..policy };
-    let common = Common::read(&table, name, policy, trusted)?;
     let added = added(&table)?;
+    base_url(&table, &added)?;
+    let common = Common::read(&table, name, policy, trusted)?;
     let events = events(&table)?;
     let kinds = kinds(&table, &events, &added)?;
     let (success, failure) = results(&table, &kinds)?;
@@ -171,6 +167,21 @@ pub(crate) fn read(name: &str, spec: &str, policy: Policy, trusted: bool) -> Res
         added,
         common,
     })
+}
+
+/// Refuses placeholders in the base URL. Triplets may look like one (`%ABC%2F`): then only a name that exists is one.
+fn base_url(table: &Table<'_>, added: &Added) -> Result<(), Wrong> {
+    let url = table.text("url", "a URL")?.unwrap_or_default();
+    let exists = |name: &str| added.contains_key(name) || PARAMETERS.iter().any(|(other, _)| *other == name);
+    let is_url = Url::parse(url).is_ok();
+    match placeholders(url).find(|(_, name)| !is_url || exists(name)) {
+        Some((at, name)) => {
+            let detail =
+                format!("at character {at}: %{name}% stands in the base URL, allowed: in `parameters` alone");
+            Err(wrong("url", &detail))
+        }
+        None => Ok(()),
+    }
 }
 
 fn events<'j>(table: &Table<'j>) -> Result<Vec<&'j str>, Wrong> {

@@ -84,11 +84,10 @@ fn placeholder(text: &str) -> Option<&str> {
     is_parameter_name(name).then_some(name)
 }
 
-/// The first placeholder of a text that is no template, with its place.
-#[must_use]
-pub fn first_placeholder(text: &str) -> Option<(usize, &str)> {
+/// What looks like a placeholder in a text that is no template, with its place.
+pub fn placeholders(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let signs = text.char_indices().filter(|(_, c)| *c == '%');
-    signs.filter_map(|(at, _)| Some((text[..at].chars().count() + 1, placeholder(&text[at..])?))).next()
+    signs.filter_map(|(at, _)| Some((text[..at].chars().count() + 1, placeholder(&text[at..])?)))
 }
 
 impl Template {

@@ -205,6 +205,7 @@ fn r8_r15_the_base_url_stays_as_it_is() {
         ("http://h/a?x=1", "", "/a?x=1"),
         ("http://h/a", "", "/a"),
         ("http://h", "u=1", "/?u=1"),
+        ("http://h/%ABC%2F", "", "/%ABC%2F"),
     ] {
         assert_eq!(target(&*made(json!({ "url": url, "parameters": parameters })), &example()), expected);
     }
@@ -253,6 +254,7 @@ fn r12_stray_characters() {
         ("url", "http://h/a#b", "character 11"),
         ("url", "http://h/%UCID%", "character 10: %UCID%"),
         ("url", "http://h/%ABC%", "character 10: %ABC%"),
+        ("url", "http://h/%ABC%2F%CALLEDAORS%20", "character 17: %CALLEDAORS%"),
         ("url", "http://", "character 8"),
     ] {
         refused(json!({ key: text }), key, &[at]);
