@@ -530,3 +530,35 @@ fn what_is_wrong_is_named_with_what_is_allowed() {
         &["no failure"],
     );
 }
+
+/// R3: a receiver looks at the event alone, never at other receivers.
+#[test]
+fn r3_redundant_destinations_both_get_it() {
+    let account = || json!({ "global": null, "account": "acme" });
+    let event = with(example(), &[("account", "acme"), ("route", "north")]);
+    let route = json!({ "global": null, "route": "north" });
+    for more in [account(), account(), route] {
+        assert!(wants(&*made(more), &event));
+    }
+}
+
+/// R22: a repeat is the same request, byte for byte.
+#[test]
+fn r22_a_repeat_has_the_same_delivery_id() {
+    let (receiver, event, vocabulary) = (made(json!({})), example(), Vocabulary::new(&[]));
+    let attempt = |attempts, wall| {
+        let letter = Letter { id: Uuid::from_u128(5), seq: Seq(1), event: &event, attempts };
+        receiver.request(&[letter], Wall(wall), &vocabulary)
+    };
+    assert_eq!(attempt(0, 1_000), attempt(7, 90_000));
+}
+
+/// R36: of an answer that is cut, the status counts.
+#[test]
+fn r36_a_cut_answer_is_judged_by_its_status() {
+    let receiver = made(json!({ "check_result": true }));
+    let start = format!("<result><code>1</code><message>{}", "x".repeat(65_000));
+    let cut = |status| Answer { cut: true, ..answer(status, &start) };
+    assert_eq!(receiver.judge(&cut(200)), Judgement::Done);
+    assert!(matches!(receiver.judge(&cut(500)), Judgement::Retry { .. }));
+}
