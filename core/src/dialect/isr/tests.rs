@@ -13,6 +13,7 @@ use crate::outbox::receiver::{Judgement, Letter, Receiver, Wrong};
 pub(super) fn event(event_type: &str, data: &[(&str, Fact)]) -> Event {
     let facts = data.iter().map(|(name, fact)| ((*name).into(), fact.clone())).collect();
     Event {
+        id_given: true,
         id: "e-1".into(),
         source: "recorder".into(),
         event_type: event_type.into(),

@@ -17,6 +17,7 @@ const NOW: Wall = Wall(1_769_860_800_999);
 
 fn event() -> Event {
     Event {
+        id_given: true,
         id: "e-1".into(),
         source: "pbx-1".into(),
         event_type: "call.ringing".into(),
