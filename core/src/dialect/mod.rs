@@ -8,6 +8,7 @@ pub mod destination;
 pub mod isr;
 pub mod native;
 pub mod problem;
+pub mod wcs;
 pub mod webhook;
 pub mod xms;
 
@@ -35,7 +36,12 @@ use crate::wire::http::reply::Reply;
 /// that claims a path gets the request, and the native dialect takes the rest of `/v1`.
 #[must_use]
 pub fn all(hub: &mut Hub) -> Vec<Box<dyn Dialect>> {
-    vec![Box::new(xms::Xms::new(hub, 0)), Box::new(native::Native::new(hub, 1))]
+    // WCS has no feeds, and so no channel: it stands last.
+    vec![
+        Box::new(xms::Xms::new(hub, 0)),
+        Box::new(native::Native::new(hub, 1)),
+        Box::new(wcs::Wcs::new(hub, 2)),
+    ]
 }
 
 /// A destination's specification with all that its meaning takes from the config, as it stands in the log: there a

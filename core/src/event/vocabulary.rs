@@ -181,6 +181,16 @@ impl Vocabulary {
         self.isr.iter().map(|(event_type, word)| (&**event_type, &**word))
     }
 
+    /// Each type that has a WCS hook, with its name, where `added` rows replace built-in ones.
+    #[must_use]
+    pub fn wcs_words(added: &[VocabularyRow]) -> BTreeMap<&str, &str> {
+        let built_in = ROWS.iter().map(|(event_type, _, _, wcs, _)| (*event_type, *wcs));
+        let added = added.iter().map(|row| (row.event_type.as_str(), row.wcs.as_deref().unwrap_or_default()));
+        let mut words: BTreeMap<&str, &str> = built_in.chain(added).collect();
+        words.retain(|_, word| !word.is_empty());
+        words
+    }
+
     /// The word of `tongue` for a canonical type.
     #[must_use]
     pub fn word(&self, event_type: &str, tongue: Tongue) -> Option<&str> {

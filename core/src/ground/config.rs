@@ -1,7 +1,11 @@
 //! What the engine is told at start and at a reload: plain data. Files, environment and units are the host's affair.
 
+mod wcs;
+
 use std::collections::BTreeMap;
 use std::fmt;
+
+pub use wcs::{ErrorEvent, HookPolicy, OnError, RestPolicy, Wcs, WcsApp, WcsTls};
 
 use super::id::{Epoch, ShardId};
 use super::limits::Limits;
@@ -23,6 +27,8 @@ pub struct Config {
     pub native: Native,
     /// `[xms]`.
     pub xms: Xms,
+    /// `[wcs]`.
+    pub wcs: Wcs,
     /// `[metrics] allow`: addresses beside loopback that may read `/healthz`, `/readyz` and `/metrics`.
     pub metrics_allow: Vec<Network>,
     /// `[[vocabulary]]`: rows that the config file adds, or that replace a built-in row of the same type.

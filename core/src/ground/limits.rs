@@ -79,6 +79,11 @@ limits! {
     xms_event_bytes = 65_535, "One XMS event: clients read at most four hex digits. Beyond: left out, counted, logged.";
     xms_arena_bytes = 67_108_864, "Rendered XMS events kept for streams and replay. Beyond: the oldest go, counted per eventhandler.";
     destination_bytes = 262_144, "A destination's specification, certificates included. Beyond: refused.";
+    wcs_calls_per_app = 64, "Hook calls of one WCS application under way at a time. Beyond: they wait.";
+    wcs_waiting_per_session = 1_000, "Hooks of one WCS session that wait behind the one under way. Beyond: the new one fails as if its backend had.";
+    wcs_waiting_per_app = 100_000, "Hooks of one WCS application that wait. Beyond: the new one fails as if its backend had.";
+    wcs_answer_bytes = 262_144, "Content of a backend's answer that is looked at. Beyond: an answer whose content is needed is a bad one.";
+    wcs_connect_ms = 5_000, "Time that each attempt to connect to a WCS backend has. Beyond: the next attempt.";
     stream_drain_ms = 2_000, "After DELETE or at a stop, the time a stream has to take what is queued.";
     shutdown_ms = 5_000, "From the signal to stop until connections that are still open are closed.";
     notes_per_s = 100, "Lines a second that peers' doings may add to the server's own log. Beyond: left out, and their number told.";

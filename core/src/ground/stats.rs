@@ -10,6 +10,8 @@ pub enum NotSent {
     NoWord,
     /// The event has no `subject`, and the dialect needs one.
     NoSubject,
+    /// The event names an application that is not there.
+    Scope,
     /// `data` holds an array or an object, or is no object itself.
     Nested,
     /// The rendered event is beyond the dialect's bound.
@@ -20,8 +22,14 @@ pub enum NotSent {
 
 impl NotSent {
     /// All reasons.
-    pub const ALL: [NotSent; 5] =
-        [NotSent::NoWord, NotSent::NoSubject, NotSent::Nested, NotSent::TooLarge, NotSent::SlowReader];
+    pub const ALL: [NotSent; 6] = [
+        NotSent::NoWord,
+        NotSent::NoSubject,
+        NotSent::Scope,
+        NotSent::Nested,
+        NotSent::TooLarge,
+        NotSent::SlowReader,
+    ];
 
     /// The `reason` label.
     #[must_use]
@@ -29,6 +37,7 @@ impl NotSent {
         match self {
             NotSent::NoWord => "no_word",
             NotSent::NoSubject => "no_subject",
+            NotSent::Scope => "scope",
             NotSent::Nested => "nested_value",
             NotSent::TooLarge => "too_large",
             NotSent::SlowReader => "slow_reader",
@@ -63,6 +72,37 @@ pub struct Stats {
     pub dialects: BTreeMap<&'static str, DialectStats>,
     /// XMS applications, by appid.
     pub xms_apps: BTreeMap<String, XmsAppStats>,
+    /// WCS hooks, by appKey and name of the hook.
+    pub wcs_hooks: BTreeMap<(String, String), WcsHookStats>,
+    /// WCS hooks without a final outcome, by appKey.
+    pub wcs_waiting: BTreeMap<String, u64>,
+}
+
+/// Upper ends of the classes of [`WcsHookStats::latencies`], in milliseconds; what is longer is in the last one.
+pub const LATENCIES_MS: [u64; 7] = [10, 50, 100, 500, 1_000, 5_000, 15_000];
+
+/// One WCS hook's counters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WcsHookStats {
+    /// Hooks that the backend answered with 200.
+    pub done: u64,
+    /// Hooks that finally failed.
+    pub failed: u64,
+    /// Attempts after the first.
+    pub retries: u64,
+    /// Calls by how long they took with all their attempts.
+    pub latencies: [u64; LATENCIES_MS.len() + 1],
+    /// The sum of these times, in milliseconds.
+    pub latency_sum_ms: u64,
+}
+
+impl WcsHookStats {
+    /// Counts a call that took so long.
+    pub fn took(&mut self, ms: u64) {
+        let class = LATENCIES_MS.iter().position(|end| ms <= *end).unwrap_or(LATENCIES_MS.len());
+        self.latencies[class] += 1;
+        self.latency_sum_ms += ms;
+    }
 }
 
 /// One dialect's counters.
@@ -137,6 +177,19 @@ impl Stats {
             sum.sent += more.sent;
             sum.replayed += more.replayed;
             sum.dropped += more.dropped;
+        }
+        for (hook, more) in &other.wcs_hooks {
+            let sum = self.wcs_hooks.entry(hook.clone()).or_default();
+            sum.done += more.done;
+            sum.failed += more.failed;
+            sum.retries += more.retries;
+            for (sum, more) in sum.latencies.iter_mut().zip(more.latencies) {
+                *sum += more;
+            }
+            sum.latency_sum_ms += more.latency_sum_ms;
+        }
+        for (app, more) in &other.wcs_waiting {
+            *self.wcs_waiting.entry(app.clone()).or_default() += more;
         }
     }
 }

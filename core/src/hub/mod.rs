@@ -5,6 +5,7 @@
 pub mod action;
 pub mod call;
 pub mod conn;
+pub mod shim;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -85,6 +86,7 @@ pub struct Hub {
     doomed: Vec<ConnId>,
     /// Connections whose waiting input may go on.
     resumed: Vec<ConnId>,
+    calls: shim::Calls,
 }
 
 /// A reply that waits until a record is durable.
@@ -144,6 +146,7 @@ impl Hub {
             durable: Seq(0),
             doomed: Vec::new(),
             resumed: Vec::new(),
+            calls: shim::Calls::default(),
         }
     }
 

@@ -284,17 +284,40 @@ fn event(text: &str, strict: bool, defaults: &mut Defaults<'_>) -> Result<Event,
     draft.finish(data, strict, defaults)
 }
 
+/// An event as this server wrote it ([`super::render::json`]).
+///
+/// # Errors
+/// A sentence.
+pub fn stored(text: &str) -> Result<Event, String> {
+    let limits = Limits { event_names: u64::MAX, ..Limits::default() };
+    let mut rng = Rng::new(0);
+    let mut defaults = Defaults { source: "", wall: Wall::default(), rng: &mut rng, limits: &limits };
+    event(text, true, &mut defaults)
+}
+
+/// The members of a JSON object, in their order.
+///
+/// # Errors
+/// A sentence: no object, a name that stands twice, or more members than an event's `data` may have.
+pub fn facts(text: &str, limits: &Limits) -> Result<Vec<(Box<str>, Fact)>, String> {
+    named_facts("", members(text, limits)?)
+}
+
+/// `path` stands before the names in errors.
+fn named_facts(path: &str, members: Vec<(String, &RawValue)>) -> Result<Vec<(Box<str>, Fact)>, String> {
+    let named = |(name, value): (String, &RawValue)| {
+        let fact = fact(value.get()).map_err(|e| format!("`{path}{name}`: {e}"))?;
+        Ok((name.into_boxed_str(), fact))
+    };
+    members.into_iter().map(named).collect()
+}
+
 fn read_data(text: &str, limits: &Limits) -> Result<Data, String> {
     match text.as_bytes().first() {
-        Some(b'{') => members(text, limits)
-            .map_err(|e| format!("`data`: {e}"))?
-            .into_iter()
-            .map(|(name, value)| {
-                let fact = fact(value.get()).map_err(|e| format!("`data.{name}`: {e}"))?;
-                Ok((name.into_boxed_str(), fact))
-            })
-            .collect::<Result<Vec<_>, String>>()
-            .map(Data::Facts),
+        Some(b'{') => {
+            let members = members(text, limits).map_err(|e| format!("`data`: {e}"))?;
+            named_facts("data.", members).map(Data::Facts)
+        }
         Some(b'n') => Ok(Data::None),
         _ => Ok(Data::Json(compact(text))),
     }

@@ -94,7 +94,8 @@ fn member(name: &str, out: &mut Vec<u8>) {
     out.push(b':');
 }
 
-fn fact(value: &Fact, out: &mut Vec<u8>) {
+/// Appends a value.
+pub fn fact(value: &Fact, out: &mut Vec<u8>) {
     match value {
         Fact::Null => out.extend_from_slice(b"null"),
         Fact::Bool(true) => out.extend_from_slice(b"true"),
