@@ -48,12 +48,12 @@ impl Settings {
         };
         let of_demo = cli.demo.then(|| "none".to_owned());
         let data = cli.data.clone().or(of_demo).or(file.data).unwrap_or_else(|| DEFAULT_DATA.to_owned());
-        let (addresses, listeners) = listeners.into_iter().unzip();
-        Ok(Settings {
-            config: Config { listeners, demo: cli.demo, ..file.config },
-            addresses,
-            data: (data != "none").then_some(data),
-        })
+        let (addresses, listeners): (Vec<SocketAddr>, Vec<Listener>) = listeners.into_iter().unzip();
+        let mut config = Config { listeners, demo: cli.demo, ..file.config };
+        if let Some(address) = addresses.first().filter(|address| !address.ip().is_unspecified()) {
+            config.wcs.node_address = address.ip().to_string();
+        }
+        Ok(Settings { config, addresses, data: (data != "none").then_some(data) })
     }
 
     /// The line about what is kept.

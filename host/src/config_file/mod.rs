@@ -10,6 +10,9 @@ mod reader;
 mod sections;
 #[cfg(test)]
 mod tests;
+mod wcs;
+#[cfg(test)]
+mod wcs_tests;
 mod xms;
 
 use std::net::SocketAddr;
@@ -21,8 +24,10 @@ use toml::de::DeTable;
 use self::reader::{Item, Keys, Reader};
 
 const KEYS: Keys<'_> = Keys {
-    known: &["data", "listener", "log", "native", "xms", "metrics", "limits", "vocabulary", "webhook", "isr"],
-    later: &["auth", "isymphony", "wcs", "sep", "outbox", "sip", "source", "tls", "users"],
+    known: &[
+        "data", "listener", "log", "native", "xms", "wcs", "metrics", "limits", "vocabulary", "webhook", "isr",
+    ],
+    later: &["auth", "isymphony", "sep", "outbox", "sip", "source", "tls", "users"],
 };
 
 /// What a file says.
@@ -42,8 +47,12 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<ConfigFile, String> {
     let document = match DeTable::parse(text) {
         Ok(document) => document,
         Err(error) => {
-            let at = error.span().map_or(0, |span| span.start);
-            reader.problem_at(at, format!("not valid TOML: {}", error.message().replace('\n', "; ")));
+            let span = error.span().unwrap_or_default();
+            let mut message = error.message().replace('\n', "; ");
+            if let Some(key) = text.get(span.clone()).filter(|_| message == "duplicate key") {
+                message += &format!(": `{key}`");
+            }
+            reader.problem_at(span.start, format!("not valid TOML: {message}"));
             return Err(reader.finish().unwrap_or_default());
         }
     };
@@ -74,6 +83,9 @@ fn top_level<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>, read: &mut Con
     }
     if let Some(table) = section(reader, "xms") {
         read.config.xms = xms::read(reader, table);
+    }
+    if let Some(table) = section(reader, "wcs") {
+        read.config.wcs = wcs::read(reader, table);
     }
     if let Some(table) = section(reader, "metrics") {
         read.config.metrics_allow = sections::metrics(reader, table);

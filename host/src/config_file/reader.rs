@@ -205,6 +205,40 @@ impl<'t> Reader<'t> {
         Some(values)
     }
 
+    /// Text that no problem quotes.
+    pub(super) fn secret(&mut self, item: &Item<'t>, allowed: &str) -> Option<String> {
+        let text = item.value.as_str().filter(|text| is_secret(text)).map(str::to_owned);
+        if text.is_none() {
+            self.problem(item, &format!("this is a secret and not shown, allowed: {allowed}"));
+        }
+        text
+    }
+
+    /// The content of a file that `item` names, relative to the folder of the config file.
+    pub(super) fn file(&mut self, item: &Item<'t>, allowed: &str) -> Option<String> {
+        let name = self.text(item, allowed)?;
+        let folder = Path::new(self.file).parent().unwrap_or(Path::new(""));
+        match std::fs::read_to_string(folder.join(name)) {
+            Ok(content) => Some(content),
+            Err(error) => {
+                self.problem(item, &format!("cannot read \"{name}\": {error}; allowed: {allowed}"));
+                None
+            }
+        }
+    }
+
+    /// The secret that stands in a file, without the end of its line.
+    pub(super) fn secret_of_file(&mut self, item: &Item<'t>, allowed: &str) -> Option<String> {
+        let content = self.file(item, "a file that holds the secret")?;
+        let text = content.strip_suffix('\n').unwrap_or(&content);
+        let text = text.strip_suffix('\r').unwrap_or(text).to_owned();
+        if !is_secret(&text) {
+            self.problem(item, &format!("what the file holds is not shown, allowed: {allowed}"));
+            return None;
+        }
+        Some(text)
+    }
+
     fn or_wrong<T>(&mut self, item: &Item<'t>, value: Option<T>, allowed: &str) -> Option<T> {
         if value.is_none() {
             self.wrong(item, allowed);
@@ -237,11 +271,20 @@ impl<'t> Item<'t> {
         }
     }
 
+    /// Whether the value is a string.
+    pub(super) fn is_text(&self) -> bool {
+        self.value.is_str()
+    }
+
     /// The same value under another name: a header's table is called by its header.
     pub(super) fn called(mut self, name: &str) -> Item<'t> {
         name.clone_into(&mut self.name);
         self
     }
+}
+
+fn is_secret(text: &str) -> bool {
+    (1..=1024).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 fn as_u64(value: &DeValue<'_>) -> Option<u64> {

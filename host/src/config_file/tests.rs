@@ -3,7 +3,7 @@
 use offhook_core::ground::limits::Limits;
 
 use super::reader::Keys;
-use super::{ConfigFile, KEYS, destinations, parse, sections, xms};
+use super::{ConfigFile, KEYS, destinations, parse, sections, wcs, xms};
 
 const EXAMPLE: &str = include_str!("../../../offhook.example.toml");
 
@@ -328,7 +328,7 @@ fn the_example_is_accepted_with_and_without_its_comments() {
 #[test]
 fn the_example_is_complete() {
     let whole = whole_example();
-    let sections: [Keys<'_>; 10] = [
+    let sections: [Keys<'_>; 14] = [
         KEYS,
         sections::LISTENER_KEYS,
         sections::LOG_KEYS,
@@ -339,6 +339,10 @@ fn the_example_is_complete() {
         xms::KEYS,
         xms::APP_KEYS,
         destinations::ISR_KEYS,
+        wcs::KEYS,
+        wcs::APP_KEYS,
+        wcs::TLS_KEYS,
+        wcs::POLICY_KEYS,
     ];
     for key in destinations::webhook_keys().iter().chain(&destinations::isr_keys()) {
         // What the config makes of them, for whoever reads a specification back.
