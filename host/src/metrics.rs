@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use offhook_core::ground::stats::{DialectStats, Stats, XmsAppStats};
+use offhook_core::ground::stats::{DialectStats, LATENCIES_MS, Stats, WcsHookStats, XmsAppStats};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
@@ -48,7 +48,8 @@ impl Collector for Counted {
         out.gauge("events_retained", "Native events kept for resume", None, s.retained_events)?;
         out.gauge("retained", "Rendered bytes of these events", Some(&Unit::Bytes), s.retained_bytes)?;
         out.dialects(s)?;
-        out.xms_apps(s)
+        out.xms_apps(s)?;
+        out.wcs_hooks(s)
     }
 }
 
@@ -129,6 +130,41 @@ impl Families<'_> {
         }
         Ok(())
     }
+
+    fn wcs_hooks(&mut self, stats: &Stats) -> fmt::Result {
+        type Value = fn(&WcsHookStats) -> u64;
+        let help = "WCS hooks without a final outcome";
+        let mut family =
+            self.encoder.encode_descriptor("wcs_hooks_waiting", help, None, MetricType::Gauge)?;
+        for (app, waiting) in &stats.wcs_waiting {
+            family.encode_family(&[("appkey", app.as_str())])?.encode_gauge(waiting)?;
+        }
+        let counters: [(&str, &str, Value); 3] = [
+            ("wcs_hooks_done", "WCS hooks that the backend answered with 200", |h| h.done),
+            ("wcs_hooks_failed", "WCS hooks that finally failed", |h| h.failed),
+            ("wcs_hook_retries", "Attempts to call a WCS hook after its first", |h| h.retries),
+        ];
+        for (name, help, value) in counters {
+            let mut family = self.encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for ((app, hook), counted) in &stats.wcs_hooks {
+                let labels = [("appkey", app.as_str()), ("hook", hook.as_str())];
+                count(&mut family.encode_family(&labels)?, value(counted))?;
+            }
+        }
+        let (help, unit) = ("Time of WCS hook calls with all their attempts", Some(&Unit::Seconds));
+        let mut family =
+            self.encoder.encode_descriptor("wcs_hook_call", help, unit, MetricType::Histogram)?;
+        let ends: Vec<f64> =
+            LATENCIES_MS.iter().map(|ms| *ms as f64 / 1_000.0).chain([f64::INFINITY]).collect();
+        for ((app, hook), counted) in &stats.wcs_hooks {
+            let labels = [("appkey", app.as_str()), ("hook", hook.as_str())];
+            let classes: Vec<(f64, u64)> = ends.iter().copied().zip(counted.latencies).collect();
+            let sum = counted.latency_sum_ms as f64 / 1_000.0;
+            let calls = counted.latencies.iter().sum();
+            family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, calls, &classes, None)?;
+        }
+        Ok(())
+    }
 }
 
 fn count(metric: &mut MetricEncoder<'_>, value: u64) -> fmt::Result {
@@ -156,6 +192,33 @@ mod tests {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }
         assert_eq!(text.matches("# EOF").count(), 1);
+    }
+
+    #[test]
+    fn wcs_hooks_are_counted_by_application_and_hook() {
+        let mut hook = WcsHookStats { done: 2, failed: 1, retries: 3, ..WcsHookStats::default() };
+        for ms in [10, 11, 20_000] {
+            hook.took(ms);
+        }
+        let mut stats = Stats::default();
+        stats.wcs_hooks.insert(("a".to_owned(), "StreamStatusEvent".to_owned()), hook);
+        stats.wcs_waiting.insert("a".to_owned(), 4);
+        let mut sum = Stats::default();
+        sum.merge(&stats);
+        sum.merge(&stats);
+        let text = document(sum, "mio", 2);
+        for line in [
+            r#"offhook_wcs_hooks_waiting{appkey="a"} 8"#,
+            r#"offhook_wcs_hooks_done_total{appkey="a",hook="StreamStatusEvent"} 4"#,
+            r#"offhook_wcs_hooks_failed_total{appkey="a",hook="StreamStatusEvent"} 2"#,
+            r#"offhook_wcs_hook_retries_total{appkey="a",hook="StreamStatusEvent"} 6"#,
+            r#"offhook_wcs_hook_call_seconds_sum{appkey="a",hook="StreamStatusEvent"} 40.042"#,
+            r#"offhook_wcs_hook_call_seconds_bucket{le="0.01",appkey="a",hook="StreamStatusEvent"} 2"#,
+            r#"offhook_wcs_hook_call_seconds_bucket{le="15.0",appkey="a",hook="StreamStatusEvent"} 4"#,
+            r#"offhook_wcs_hook_call_seconds_bucket{le="+Inf",appkey="a",hook="StreamStatusEvent"} 6"#,
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
     }
 
     #[test]

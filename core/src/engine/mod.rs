@@ -6,6 +6,7 @@
 
 mod operations;
 mod serving;
+mod shim;
 #[cfg(test)]
 mod tests;
 

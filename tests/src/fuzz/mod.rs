@@ -13,6 +13,7 @@ pub mod publish_body;
 pub mod query;
 mod replies;
 mod split;
+pub mod wcs_answer;
 pub mod xms_xml;
 
 /// A name and what it runs.
@@ -25,5 +26,6 @@ pub const TARGETS: &[Target] = &[
     ("http_head", http_head::run),
     ("publish_body", publish_body::run),
     ("query", query::run),
+    ("wcs_answer", wcs_answer::run),
     ("xms_xml", xms_xml::run),
 ];

@@ -7,6 +7,7 @@
 
 pub mod log;
 pub mod read;
+mod shim;
 pub mod socket;
 mod turn;
 pub mod write;

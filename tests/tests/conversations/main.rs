@@ -12,6 +12,7 @@ mod restart;
 mod shards;
 mod slow;
 mod slow_frames;
+mod wcs;
 mod xms_documents;
 mod xms_errors;
 mod xms_recorded;

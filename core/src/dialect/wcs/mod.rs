@@ -214,6 +214,8 @@ impl Wcs {
                 self.queue.remove_app(&key);
                 self.go_on(hub, &key);
             }
+            // While the server runs its owner has the hook already, or has just ended it.
+            Change::Waiting { seq, .. } if !hub.recovering => self.queue.touch(seq, said),
             Change::Waiting { seq, app, hook, event } => {
                 if self.owns(hub, &app) {
                     match native::read::stored(&event) {

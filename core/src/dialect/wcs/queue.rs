@@ -100,11 +100,17 @@ impl Queue {
         }
     }
 
-    /// A hook comes last in its lane. A number that is there already stays where it is.
-    pub fn push(&mut self, seq: u64, key: &str, name: &str, event: &Arc<Event>, said: Seq) {
+    /// The log has said a hook again.
+    pub fn touch(&mut self, seq: u64, said: Seq) {
         if let Some(hook) = self.hooks.get_mut(&seq) {
             hook.said = said;
-            return;
+        }
+    }
+
+    /// A hook comes last in its lane. A number that is there already stays where it is.
+    pub fn push(&mut self, seq: u64, key: &str, name: &str, event: &Arc<Event>, said: Seq) {
+        if self.hooks.contains_key(&seq) {
+            return self.touch(seq, said);
         }
         let app = self.apps.entry(key.into()).or_default();
         let lane: Arc<str> = lane(event).into();

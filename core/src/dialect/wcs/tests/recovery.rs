@@ -127,6 +127,19 @@ fn what_is_live_is_said_again_so_that_old_segments_can_go() {
     assert_eq!(again.log.len(), records);
 }
 
+/// A hook that ends between being said again and that record's way through the log is not called once more.
+#[test]
+fn a_hook_that_ends_while_it_is_said_again_stays_ended() {
+    let mut talk = Talk::with(streams());
+    talk.stream("s", "a");
+    let asked = talk.call();
+    let through = talk.log.last().unwrap().0;
+    talk.wcs.restate(&mut talk.hub, through);
+    talk.reply(&asked, answer(200));
+    assert!(talk.calls().is_empty());
+    assert!(restarted(&talk.log, streams()).calls().is_empty());
+}
+
 #[test]
 fn a_stop_begins_no_call() {
     let mut talk = Talk::with(streams());

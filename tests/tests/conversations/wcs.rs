@@ -1,0 +1,128 @@
+//! WCS hooks through the doorway: an event comes in over the native API, the backend is called, and what a client would
+//! get comes out as Server-Sent Events.
+
+use offhook_core::Config;
+use offhook_core::ground::config::{HookPolicy, OnError, WcsApp};
+use offhook_core::hub::call::{Answer, Call, CallFault};
+use offhook_tests::memory::write::{get, publish};
+use offhook_tests::memory::{Peer, World};
+
+fn config(on_error: OnError) -> Config {
+    let mut config = Config::default();
+    let policy = HookPolicy { on_error, ..HookPolicy::default() };
+    config.wcs.apps.push(WcsApp {
+        url: "http://127.0.0.1:8081/apps/EchoApp".to_owned(),
+        hooks: vec!["StreamStatusEvent".to_owned()],
+        policies: [("StreamStatusEvent".to_owned(), policy)].into(),
+        ..WcsApp::default()
+    });
+    config
+}
+
+fn stream_event(session: &str, name: &str) -> String {
+    format!(
+        r#"{{"type":"stream.status","subject":"stream/{name}","appkey":"defaultApp","sessionid":"{session}","data":{{"media_session_id":"m","name":"{name}","status":"PUBLISHING"}}}}"#
+    )
+}
+
+fn follow(world: &mut World) -> Peer {
+    let peer = world.connect();
+    assert_eq!(world.open(peer, get("/v1/events?type=stream.status&type=wcs.error")).status, 200);
+    world.take(peer);
+    peer
+}
+
+fn send(world: &mut World, event: &str) {
+    let reply = world.ask_alone(publish(event));
+    assert_eq!(reply.status, 202, "{}", reply.text());
+}
+
+fn one_call(world: &mut World) -> Call {
+    let mut calls = world.take_calls(0);
+    assert_eq!(calls.len(), 1, "one call");
+    calls.remove(0)
+}
+
+fn answer(status: u16) -> Result<Answer, CallFault> {
+    Ok(Answer { status, retry_after_ms: None, content_type: None, content: Vec::new(), cut: false })
+}
+
+/// The `data` of the events that came on a stream.
+fn events(world: &mut World, peer: Peer) -> Vec<serde_json::Value> {
+    let taken = String::from_utf8(world.take(peer)).expect("events are text");
+    let lines = taken.lines().filter_map(|line| line.strip_prefix("data: "));
+    lines.map(|line| serde_json::from_str(line).expect("an event is JSON")).collect()
+}
+
+#[test]
+fn w15_the_client_has_the_event_before_the_backend_answers() {
+    let mut world = World::with(config(OnError::Fail), 1);
+    let client = follow(&mut world);
+    send(&mut world, &stream_event("s", "b4e7"));
+    // Nothing has come of the call yet, and the client has its event.
+    let seen = events(&mut world, client);
+    assert_eq!((seen.len(), &seen[0]["type"]), (1, &"stream.status".into()));
+    let call = one_call(&mut world);
+    let request = String::from_utf8(call.request.clone()).expect("a request is text");
+    assert!(request.starts_with("POST /apps/EchoApp/StreamStatusEvent HTTP/1.1\r\n"), "{request}");
+    let body =
+        r#","appKey":"defaultApp","sessionId":"s","mediaSessionId":"m","name":"b4e7","status":"PUBLISHING"}"#;
+    assert!(request.ends_with(body), "{request}");
+    world.answer(0, call.caller, answer(200));
+    assert!(events(&mut world, client).is_empty() && world.take_calls(0).is_empty());
+}
+
+/// W17: FAIL and a 500: `fail` with the info alone, then `ErrorEvent`.
+#[test]
+fn w17_a_failed_hook_reaches_the_client_after_its_event() {
+    let mut world = World::with(config(OnError::Fail), 1);
+    let client = follow(&mut world);
+    send(&mut world, &stream_event("s", "b4e7"));
+    let call = one_call(&mut world);
+    world.answer(0, call.caller, answer(500));
+    let seen = events(&mut world, client);
+    let types: Vec<&str> = seen.iter().filter_map(|event| event["type"].as_str()).collect();
+    assert_eq!(types, ["stream.status", "wcs.error", "wcs.error"]);
+    let info = "REST hook StreamStatusEvent failed: HTTP 500";
+    assert_eq!(seen[1]["data"], serde_json::json!({"message": "fail", "info": info}));
+    let error = serde_json::json!({"message": "ErrorEvent", "info": info, "api_method": "StreamStatusEvent",
+        "media_session_id": "m"});
+    assert_eq!(seen[2]["data"], error);
+    assert_eq!((&seen[2]["subject"], &seen[2]["sessionid"]), (&"stream/b4e7".into(), &"s".into()));
+}
+
+/// W16: LOG and a 500.
+#[test]
+fn w16_with_log_nothing_follows() {
+    let mut world = World::with(config(OnError::Log), 1);
+    let client = follow(&mut world);
+    send(&mut world, &stream_event("s", "b4e7"));
+    let call = one_call(&mut world);
+    world.answer(0, call.caller, answer(500));
+    assert_eq!(events(&mut world, client).len(), 1);
+    let counted = world.stats().wcs_hooks.into_values().next().expect("the hook is counted");
+    assert_eq!((counted.failed, counted.done), (1, 0));
+}
+
+/// One engine of several owns an application: it calls, whoever took the event.
+#[test]
+fn w27_with_two_engines_one_calls_in_order() {
+    let mut world = World::with(config(OnError::Log), 2);
+    for shard in [0, 1, 0, 1] {
+        let peer = world.connect_to(shard);
+        let reply = world.ask(peer, publish(stream_event("s", &format!("from-{shard}"))));
+        assert_eq!(reply.status, 202);
+    }
+    let first = [world.take_calls(0), world.take_calls(1)];
+    let owner = usize::from(first[0].is_empty());
+    assert!(first[1 - owner].is_empty(), "one engine alone calls");
+    let mut served = Vec::new();
+    let mut calls = first[owner].clone();
+    while let [call] = &calls[..] {
+        served.push(call.caller.key);
+        world.answer(owner, call.caller, answer(200));
+        calls = world.take_calls(owner);
+    }
+    assert!(calls.is_empty() && served.len() == 4 && served.is_sorted(), "{served:?}");
+    assert!(world.take_calls(1 - owner).is_empty());
+}
