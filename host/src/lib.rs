@@ -9,7 +9,7 @@
 //!   cli + config_file ─► settings ─► server ─► listen, open_files, shard 0 … n ─► Runtime
 //!                           ▲                                      ▲   port ◄──► mailbox
 //!   signals ─► reload ──────┘                                      └── process: sequencer, report
-//!                                                                     log: folder, thread, reader
+//!                                                                     log: folder, thread, reader; resolve
 //! ```
 
 mod cli;
@@ -27,6 +27,7 @@ mod port;
 mod process;
 mod reload;
 mod report;
+mod resolve;
 mod sequencer;
 mod server;
 mod settings;

@@ -61,7 +61,10 @@ impl Port {
             }
             Action::Report(ticket) => self.report(now, engine, ticket),
             Action::Note(note) => write_note(&note),
-            Action::Flush(id) | Action::Finish(id) | Action::Close(id) => {
+            Action::Resolve(ticket, host) => {
+                self.process.resolver.ask(&self.process, self.shard, ticket, host);
+            }
+            Action::Flush(id) | Action::Finish(id) | Action::Close(id) | Action::Dial(id, _) => {
                 panic!(
                     "connection {id}: a socket's actions are carried out by the runtime, which owns the socket"
                 )

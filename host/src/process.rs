@@ -9,6 +9,7 @@ use offhook_core::{Completion, Config};
 use crate::log::reader::Reader;
 use crate::mailbox::{Mail, Mailbox};
 use crate::report::{Collection, Snapshots};
+use crate::resolve::Resolver;
 use crate::sequencer::Sequencer;
 
 /// Shared by all shards, the thread of the signals, and the main thread.
@@ -18,6 +19,7 @@ pub(crate) struct Process {
     /// Reads records back; nobody does if nothing is kept.
     pub(crate) reader: OnceLock<Reader>,
     pub(crate) snapshots: Snapshots,
+    pub(crate) resolver: Resolver,
     stopping: AtomicBool,
 }
 
@@ -27,6 +29,7 @@ impl Process {
             log: Sequencer::new(shards),
             reader: OnceLock::new(),
             snapshots: Snapshots::new(shards, runtime),
+            resolver: Resolver::default(),
             stopping: AtomicBool::new(false),
         }
     }

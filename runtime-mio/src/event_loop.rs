@@ -6,7 +6,7 @@
 //! `unsent` those whose writing did; a socket that is full needs no list, for its edge is still to come.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
-use offhook_core::{Action, ConnId, Engine, Mono, Now};
+use offhook_core::{Action, Completion, ConnId, Engine, Mono, Now};
 use offhook_host::{ACCEPT_PAUSE, Acceptor, Clock, Port, Shard};
 
 use crate::sockets::Sockets;
@@ -158,6 +158,9 @@ impl EventLoop {
 
     fn serve_socket(&mut self, now: Now, slot: usize, event: &Event) {
         let Some((id, socket)) = self.sockets.at(slot) else { return };
+        if socket.dialing {
+            return self.dialed(now, id);
+        }
         if socket.full && (event.is_writable() || event.is_write_closed()) {
             socket.full = false;
             self.engine.writable(now, id);
@@ -254,7 +257,7 @@ impl EventLoop {
                 let mut stream = TcpStream::from_std(stream);
                 let both = Interest::READABLE | Interest::WRITABLE;
                 match self.poll.registry().register(&mut stream, Token(id.slot as usize), both) {
-                    Ok(()) => self.sockets.insert(id, stream),
+                    Ok(()) => self.sockets.insert(id, stream, false),
                     Err(error) => {
                         tracing::warn!(%error, "cannot watch a connection");
                         self.engine.receive_error(now, id);
@@ -285,9 +288,14 @@ impl EventLoop {
         while let Some(action) = self.engine.poll_action() {
             match action {
                 Action::Flush(id) => self.flush(now, id),
+                Action::Dial(id, address) => self.dial(now, id, address),
                 Action::Finish(id) => self.finish(id),
                 Action::Close(id) => self.sockets.close(id),
-                Action::Append(_) | Action::Read { .. } | Action::Report(_) | Action::Note(_) => {
+                Action::Append(_)
+                | Action::Read { .. }
+                | Action::Resolve(..)
+                | Action::Report(_)
+                | Action::Note(_) => {
                     self.port.carry_out(now, &mut self.engine, action);
                 }
             }
@@ -330,6 +338,40 @@ impl EventLoop {
                 return;
             }
         }
+    }
+
+    /// Begins to connect; the first event of the socket says what came of it.
+    fn dial(&mut self, now: Now, id: ConnId, address: SocketAddr) {
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let begun = TcpStream::connect(address).and_then(|mut stream| {
+            self.poll.registry().register(&mut stream, Token(id.slot as usize), both)?;
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        });
+        match begun {
+            Ok(stream) => self.sockets.insert(id, stream, true),
+            Err(error) => {
+                self.engine.complete(now, Completion::Dialed(id, Err(error.to_string().into())));
+            }
+        }
+    }
+
+    /// Whether a socket is connected. An event may come before that is decided.
+    fn dialed(&mut self, now: Now, id: ConnId) {
+        let Some(socket) = self.sockets.get(id) else { return };
+        let error = match socket.stream.take_error() {
+            Ok(Some(error)) | Err(error) => Some(error),
+            Ok(None) => match socket.stream.peer_addr() {
+                Ok(_) => None,
+                Err(error) if error.kind() == ErrorKind::NotConnected => return,
+                Err(error) => Some(error),
+            },
+        };
+        socket.dialing = false;
+        let result = error.map_or(Ok(()), |error| Err(error.to_string().into()));
+        self.engine.complete(now, Completion::Dialed(id, result));
+        // Its event may have told of bytes as well.
+        self.read(now, id);
     }
 
     fn finish(&mut self, id: ConnId) {

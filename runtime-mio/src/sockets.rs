@@ -19,6 +19,8 @@ pub(crate) struct Socket {
     pub(crate) closing: bool,
     /// The engine was told of that end.
     pub(crate) ended: bool,
+    /// It is being connected, and the engine waits to hear of it.
+    pub(crate) dialing: bool,
 }
 
 /// All sockets of a shard, by slot.
@@ -29,7 +31,7 @@ pub(crate) struct Sockets {
 
 impl Sockets {
     /// Puts `stream` at the slot of `id`. What was there is closed: the engine has given the slot away.
-    pub(crate) fn insert(&mut self, id: ConnId, stream: TcpStream) {
+    pub(crate) fn insert(&mut self, id: ConnId, stream: TcpStream, dialing: bool) {
         let at = id.slot as usize;
         if at >= self.places.len() {
             self.places.resize_with(at + 1, || None);
@@ -42,6 +44,7 @@ impl Sockets {
             full: false,
             closing: false,
             ended: false,
+            dialing,
         });
     }
 
@@ -89,9 +92,9 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let mut sockets = Sockets::default();
         let (old, new) = (ConnId { slot: 2, generation: 1 }, ConnId { slot: 2, generation: 2 });
-        sockets.insert(old, stream(&listener));
+        sockets.insert(old, stream(&listener), false);
         assert!(sockets.get(old).is_some() && sockets.at(1).is_none() && sockets.at(9).is_none());
-        sockets.insert(new, stream(&listener));
+        sockets.insert(new, stream(&listener), false);
         assert!(sockets.get(old).is_none());
         sockets.close(old);
         assert_eq!(sockets.at(2).map(|(id, _)| id), Some(new));

@@ -3,12 +3,14 @@
 //! Writing goes past the reactor, as a plain loop of non-blocking writes; only a socket that was full is watched.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::task::{Context, Poll, Waker};
 
-use offhook_core::{Action, ConnId, Engine, Mono, Now};
+use offhook_core::{Action, Completion, ConnId, Engine, Mono, Now};
 use offhook_host::{Acceptor, Clock, Port, Shard};
+use rustix::io::Errno;
 use smol::Async;
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::sockets::Sockets;
 
@@ -75,7 +77,7 @@ impl Adapter {
             let Some(id) = self.engine.accept(now, acceptor.id, peer) else { continue };
             match Async::new_nonblocking(stream) {
                 Ok(stream) => {
-                    self.sockets.insert(id, stream);
+                    self.sockets.insert(id, stream, false);
                     self.accepted.push(id);
                 }
                 Err(error) => {
@@ -131,6 +133,7 @@ impl Adapter {
         let Some(socket) = self.sockets.get(id) else { return Poll::Ready(()) };
         match socket.stream.poll_writable(cx) {
             Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(())) if socket.dialing => self.dialed(now, id),
             Poll::Ready(Ok(())) => self.engine.writable(now, id),
             Poll::Ready(Err(_)) => self.engine.receive_error(now, id),
         }
@@ -192,9 +195,14 @@ impl Adapter {
         while let Some(action) = self.engine.poll_action() {
             match action {
                 Action::Flush(id) => self.flush(now, id),
+                Action::Dial(id, address) => self.dial(now, id, address),
                 Action::Finish(id) => self.finish(id),
                 Action::Close(id) => self.sockets.close(id),
-                Action::Append(_) | Action::Read { .. } | Action::Report(_) | Action::Note(_) => {
+                Action::Append(_)
+                | Action::Read { .. }
+                | Action::Resolve(..)
+                | Action::Report(_)
+                | Action::Note(_) => {
                     self.port.carry_out(now, &mut self.engine, action);
                 }
             }
@@ -240,10 +248,47 @@ impl Adapter {
         }
     }
 
+    /// Begins to connect; the socket becomes writable when that is decided.
+    fn dial(&mut self, now: Now, id: ConnId, address: SocketAddr) {
+        match connect(address).and_then(Async::new_nonblocking) {
+            Ok(stream) => {
+                self.sockets.insert(id, stream, true);
+                self.full.push(id);
+            }
+            Err(error) => {
+                self.engine.complete(now, Completion::Dialed(id, Err(error.to_string().into())));
+            }
+        }
+    }
+
+    fn dialed(&mut self, now: Now, id: ConnId) {
+        let Some(socket) = self.sockets.get(id) else { return };
+        socket.dialing = false;
+        let result = match socket.stream.get_ref().take_error() {
+            Ok(None) => Ok(()),
+            Ok(Some(error)) | Err(error) => Err(error.to_string().into()),
+        };
+        if result.is_ok() {
+            self.accepted.push(id);
+        }
+        self.engine.complete(now, Completion::Dialed(id, result));
+    }
+
     fn finish(&mut self, id: ConnId) {
         if let Some(socket) = self.sockets.get(id) {
             // It fails only when the peer is gone already, and then reading says so.
             let _ = socket.stream.get_ref().shutdown(Shutdown::Write);
         }
+    }
+}
+
+/// A socket that connects meanwhile.
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    socket.set_tcp_nodelay(true)?;
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => Err(error),
+        Ok(()) | Err(_) => Ok(socket.into()),
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Socket {
     pub(crate) readable: bool,
     /// On the list of sockets to be written in the next turn: the turn's budget ended before the bytes did.
     pub(crate) unsent: bool,
+    /// It is being connected, and the engine waits to hear of it.
+    pub(crate) dialing: bool,
 }
 
 /// All sockets of a shard, by slot.
@@ -30,7 +32,7 @@ pub(crate) struct Sockets {
 
 impl Sockets {
     /// Puts `stream` at the slot of `id`. What was there is closed: the engine has given the slot away.
-    pub(crate) fn insert(&mut self, id: ConnId, stream: Async<TcpStream>) {
+    pub(crate) fn insert(&mut self, id: ConnId, stream: Async<TcpStream>, dialing: bool) {
         let at = id.slot as usize;
         if at >= self.places.len() {
             self.places.resize_with(at + 1, || None);
@@ -42,6 +44,7 @@ impl Sockets {
             generation: id.generation,
             readable: true,
             unsent: false,
+            dialing,
         });
     }
 
@@ -74,9 +77,9 @@ mod tests {
         let stream = || Async::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap()).unwrap();
         let mut sockets = Sockets::default();
         let (old, new) = (ConnId { slot: 2, generation: 1 }, ConnId { slot: 2, generation: 2 });
-        sockets.insert(old, stream());
+        sockets.insert(old, stream(), false);
         assert!(sockets.get(old).is_some() && sockets.get(ConnId { slot: 9, generation: 1 }).is_none());
-        sockets.insert(new, stream());
+        sockets.insert(new, stream(), false);
         assert!(sockets.get(old).is_none());
         sockets.close(old);
         assert!(sockets.get(new).is_some());

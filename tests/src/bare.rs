@@ -71,6 +71,8 @@ impl Bare {
                 Action::Finish(_)
                 | Action::Close(_)
                 | Action::Read { .. }
+                | Action::Dial(..)
+                | Action::Resolve(..)
                 | Action::Report(_)
                 | Action::Note(_) => {}
             }

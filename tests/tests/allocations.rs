@@ -45,6 +45,7 @@ fn a_delivery_allocates_nothing() {
 fn event() -> Event {
     let text = |name: &str, text: &str| (name.into(), Fact::Text(text.into()));
     Event {
+        id_given: false,
         id: "01927f5c-7c1e-7a3b-8d52-1f0a9c6b4e21".into(),
         source: "pbx-1".into(),
         event_type: "call.ringing".into(),

@@ -6,7 +6,6 @@
 
 mod operations;
 mod serving;
-mod shim;
 #[cfg(test)]
 mod tests;
 
@@ -74,7 +73,7 @@ impl Engine {
     pub fn accept(&mut self, now: Now, via: ListenerId, peer: SocketAddr) -> Option<ConnId> {
         self.hub.set_now(now);
         let limits = &self.hub.config.limits;
-        let open = self.hub.conns.len() as u64;
+        let open = self.hub.conns.len() as u64 - self.hub.calls.open();
         let surplus = open >= limits.connections || self.hub.stopping;
         if surplus {
             self.hub.stats.connections_refused += 1;
@@ -104,7 +103,11 @@ impl Engine {
     pub fn receive(&mut self, now: Now, id: ConnId, bytes: &[u8]) {
         self.hub.set_now(now);
         self.hub.stats.bytes_received += bytes.len() as u64;
-        self.serve(id, bytes);
+        if matches!(self.hub.conns.get(id).map(|c| &c.machine), Some(Machine::Client(_))) {
+            self.hub.receive_outgoing(id, bytes);
+        } else {
+            self.serve(id, bytes);
+        }
         self.settle();
     }
 
@@ -113,6 +116,10 @@ impl Engine {
         self.hub.set_now(now);
         let Hub { conns, channels, .. } = &mut self.hub;
         let Some(conn) = conns.get_mut(id) else { return };
+        if let Machine::Client(_) = &conn.machine {
+            self.hub.end_outgoing(id, true);
+            return self.settle();
+        }
         let waits = match &mut conn.machine {
             Machine::Http(server) if server.waiting() > 0 || !conn.output.is_empty(channels) => {
                 // A client that half-closes after its requests still wants the answers.
@@ -121,7 +128,7 @@ impl Engine {
                 }
                 true
             }
-            Machine::Http(_) | Machine::Stream(_) | Machine::Lingering => false,
+            Machine::Http(_) | Machine::Stream(_) | Machine::Client(_) | Machine::Lingering => false,
         };
         if waits {
             conn.ending = Ending::Half;
@@ -134,7 +141,11 @@ impl Engine {
     /// The socket failed: nothing can be sent or received any more.
     pub fn receive_error(&mut self, now: Now, id: ConnId) {
         self.hub.set_now(now);
-        self.hub.doom(id);
+        if matches!(self.hub.conns.get(id).map(|c| &c.machine), Some(Machine::Client(_))) {
+            self.hub.end_outgoing(id, false);
+        } else {
+            self.hub.doom(id);
+        }
         self.settle();
     }
 
@@ -228,6 +239,8 @@ impl Engine {
         self.hub.set_now(now);
         match done {
             Completion::Durable(seq) => self.hub.set_durable(seq),
+            Completion::Dialed(id, result) => self.hub.dialed(id, result),
+            Completion::Resolved(ticket, result) => self.hub.resolved(ticket, result),
             Completion::Full(full) => self.set_full(full),
             Completion::Recovered => {
                 for dialect in &mut self.dialects {
@@ -270,6 +283,14 @@ impl Engine {
     /// Looks after what has fallen due.
     pub fn handle_timeout(&mut self, now: Now) {
         self.hub.set_now(now);
+        // What came of a deadline may be another one that is due.
+        while self.hub.deadlines.peek().is_some_and(|at| at <= now.mono) {
+            self.fall_due(now);
+            self.settle();
+        }
+    }
+
+    fn fall_due(&mut self, now: Now) {
         while let Some((at, due)) = self.hub.deadlines.pop(now.mono) {
             match due {
                 Due::Conn(id) => self.conn_due(id, at),
@@ -278,6 +299,7 @@ impl Engine {
                         dialect.handle_timeout(&mut self.hub, key, at);
                     }
                 }
+                Due::Resolve(ticket) => self.hub.resolve_due(ticket),
                 Due::Flush(id) => self.hub.flush(id),
                 Due::Source(_) => {
                     if let Some(demo) = self.demo.as_mut().filter(|_| !self.hub.stopping) {
@@ -292,7 +314,6 @@ impl Engine {
                 }
             }
         }
-        self.settle();
     }
 
     /// The next thing to do for the adapter. Sockets come last, so that one write carries what all else led to.
@@ -323,6 +344,9 @@ impl Engine {
         let conn = conns.get_mut(id)?;
         if conn.blocked {
             return None;
+        }
+        if matches!(&conn.machine, Machine::Client(outgoing) if outgoing.is_sealed()) {
+            return self.outbound_sealed(id);
         }
         let (channel, lending) = (conn.channel(), conn.lending());
         if let Machine::Stream(_) = &conn.machine {
@@ -355,6 +379,14 @@ impl Engine {
         (!out.is_empty()).then_some(out)
     }
 
+    /// What TLS has sealed, or seals of what waits.
+    fn outbound_sealed(&mut self, id: ConnId) -> Option<Outbound<'_>> {
+        let Machine::Client(outgoing) = &mut self.hub.conns.get_mut(id)?.machine else { return None };
+        let out = Outbound::of(outgoing.outbound());
+        self.lent = out.len();
+        (!out.is_empty()).then_some(out)
+    }
+
     /// The socket took `n` bytes of what was lent. Fewer than all means that it is full: nothing is lent until
     /// [`Engine::writable`]. True: more can be lent at once.
     pub fn advance(&mut self, now: Now, id: ConnId, n: usize) -> bool {
@@ -364,8 +396,21 @@ impl Engine {
         let Hub { conns, channels, config, stats, .. } = &mut self.hub;
         let Some(conn) = conns.get_mut(id) else { return false };
         stats.bytes_sent += n as u64;
-        conn.output.advance(n, channels, dialect as u8);
         conn.blocked = n < lent;
+        if let Machine::Client(outgoing) = &mut conn.machine {
+            let more = if outgoing.is_sealed() {
+                outgoing.advance(n)
+            } else {
+                conn.output.advance(n, channels, 0);
+                let more = !conn.output.is_empty(channels);
+                if !more {
+                    outgoing.drained();
+                }
+                more
+            };
+            return more && !conn.blocked;
+        }
+        conn.output.advance(n, channels, dialect as u8);
         if conn.blocked {
             if n > 0 || conn.patience == Mono::NEVER {
                 self.be_patient(id, dialect);
@@ -417,6 +462,8 @@ impl Engine {
                 now.plus_ms(dialect.stall_ms(&self.hub).saturating_sub(behind_ms).max(1))
             }
             Machine::Http(_) | Machine::Lingering => now.plus_ms(self.hub.config.limits.write_stall_ms),
+            // Its stage has a deadline of its own.
+            Machine::Client(_) => return,
         };
         if let Some(conn) = self.hub.conns.get_mut(id) {
             conn.patience = patience;
@@ -446,7 +493,7 @@ impl Engine {
                     && (server.waiting() as u64) < limits.pipelined_requests
                     && conn.output.private_bytes() < limits.reply_bytes
             }
-            Machine::Stream(_) | Machine::Lingering => true,
+            Machine::Stream(_) | Machine::Client(_) | Machine::Lingering => true,
         })
     }
 
@@ -460,7 +507,8 @@ impl Engine {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let mut stats = self.hub.stats.clone();
-        stats.connections_open = self.hub.conns.len() as u64;
+        stats.connections_open = self.hub.conns.len() as u64 - self.hub.calls.open();
+        stats.calls_open = self.hub.calls.open();
         for dialect in &self.dialects {
             dialect.stats(&self.hub, &mut stats);
         }
@@ -479,6 +527,9 @@ impl Engine {
                     self.serve(id, &[]);
                 }
                 self.hub.arm(id);
+            } else if let Some((caller, result)) = self.hub.take_outcome() {
+                self.hub.speaker = caller.dialect;
+                self.dialects[usize::from(caller.dialect)].answered(&mut self.hub, caller.key, result);
             } else {
                 return;
             }
@@ -487,6 +538,9 @@ impl Engine {
 
     fn close(&mut self, id: ConnId) {
         let Some(conn) = self.hub.conns.remove(id) else { return };
+        if let Machine::Client(outgoing) = &conn.machine {
+            self.hub.closed_outgoing(id, outgoing);
+        }
         if let Machine::Stream(stream) = &conn.machine {
             self.stream_ended(&conn.output, stream);
             if let Some(tail) = conn.output.tail() {
@@ -572,7 +626,9 @@ impl Engine {
         if conn.patience <= now {
             match &conn.machine {
                 Machine::Stream(_) if conn.ending == Ending::No => self.cut(id),
-                Machine::Stream(_) | Machine::Http(_) | Machine::Lingering => self.hub.doom(id),
+                Machine::Stream(_) | Machine::Http(_) | Machine::Client(_) | Machine::Lingering => {
+                    self.hub.doom(id);
+                }
             }
             return;
         }
@@ -583,7 +639,8 @@ impl Engine {
                 let stream = stream.clone();
                 self.keep_alive(id, dialect, &stream);
             }
-            Machine::Stream(_) | Machine::Lingering => {}
+            Machine::Client(outgoing) if outgoing.due <= now => self.hub.outgoing_due(id),
+            Machine::Stream(_) | Machine::Client(_) | Machine::Lingering => {}
         }
         self.hub.arm(id);
     }
@@ -617,7 +674,9 @@ impl Engine {
         for id in self.hub.conns.ids() {
             let Hub { conns, channels, .. } = &mut self.hub;
             let Some(conn) = conns.get_mut(id) else { continue };
-            if let Machine::Http(server) = &mut conn.machine {
+            if let Machine::Client(_) = &conn.machine {
+                self.hub.stop_outgoing(id);
+            } else if let Machine::Http(server) = &mut conn.machine {
                 server.close();
                 if server.waiting() > 0 || !conn.output.is_empty(channels) {
                     conn.ending = Ending::AfterFlush;

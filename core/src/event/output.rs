@@ -72,6 +72,14 @@ pub struct Outbound<'a> {
 }
 
 impl<'a> Outbound<'a> {
+    /// One slice.
+    #[must_use]
+    pub fn of(bytes: &'a [u8]) -> Outbound<'a> {
+        let mut out = Outbound { slices: [IoSlice::new(&[]); SLICES_MAX], count: 0, len: 0 };
+        out.add(bytes);
+        out
+    }
+
     /// The slices, in order; none is empty.
     #[must_use]
     pub fn slices(&self) -> &[IoSlice<'a>] {

@@ -1,10 +1,12 @@
 //! What the engine is told at start and at a reload: plain data. Files, environment and units are the host's affair.
 
+mod calls;
 mod wcs;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use calls::{Calls, Proxy, TlsBase};
 pub use wcs::{ErrorEvent, HookPolicy, OnError, RestPolicy, Wcs, WcsApp, WcsTls};
 
 use super::id::{Epoch, ShardId};
@@ -37,6 +39,8 @@ pub struct Config {
     pub isr: Isr,
     /// Destinations that the config file brings in: `[[webhook]]`, `[[isr.destination]]`.
     pub destinations: Vec<Brought>,
+    /// Calls to servers of others.
+    pub calls: Calls,
     /// Plays a small office's events (`--demo`).
     pub demo: bool,
 }

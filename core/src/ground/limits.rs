@@ -78,6 +78,10 @@ limits! {
     xms_progress_ms = 1_000, "From one record of how far open XMS streams have come to the next: what a client may get twice after a crash.";
     xms_event_bytes = 65_535, "One XMS event: clients read at most four hex digits. Beyond: left out, counted, logged.";
     xms_arena_bytes = 67_108_864, "Rendered XMS events kept for streams and replay. Beyond: the oldest go, counted per eventhandler.";
+    calls = 4_096, "Requests to servers of others under way at a time, per shard; each takes a connection. Beyond: they fail at once, and are tried again as if no connection had been made.";
+    call_idle_connections = 64, "Connections to one server that wait for the next request. Beyond: closed after their answer.";
+    call_idle_ms = 30_000, "How long they wait. Beyond: closed.";
+    call_targets = 1_024, "Servers whose TLS settings are held ready. Beyond: made anew when they are needed.";
     destination_bytes = 262_144, "A destination's specification, certificates included. Beyond: refused.";
     wcs_calls_per_app = 64, "Hook calls of one WCS application under way at a time. Beyond: they wait.";
     wcs_waiting_per_session = 1_000, "Hooks of one WCS session that wait behind the one under way. Beyond: the new one fails as if its backend had.";

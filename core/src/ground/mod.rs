@@ -1,5 +1,6 @@
 //! The ground floor: what every other module stands on. It knows neither protocols nor events.
 
+pub mod address;
 pub mod config;
 pub mod deadline;
 pub mod id;

@@ -50,6 +50,8 @@ impl NotSent {
 pub struct Stats {
     /// Connections that are open.
     pub connections_open: u64,
+    /// Connections to servers of others, idle ones included.
+    pub calls_open: u64,
     /// Connections that were accepted.
     pub connections_accepted: u64,
     /// Connections that were answered 503 or closed for want of room.
@@ -150,6 +152,7 @@ impl Stats {
     /// matched them) is reported by shard 0 alone, so that sums stay right.
     pub fn merge(&mut self, other: &Stats) {
         self.connections_open += other.connections_open;
+        self.calls_open += other.calls_open;
         self.connections_accepted += other.connections_accepted;
         self.connections_refused += other.connections_refused;
         for (sum, more) in self.requests.iter_mut().zip(other.requests) {

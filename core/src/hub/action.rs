@@ -1,5 +1,6 @@
 //! What the engine asks of its adapter, and what the adapter tells it of the world.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::ground::config::Config;
@@ -22,6 +23,11 @@ pub enum Action {
         /// Bytes, beyond which no further record is read.
         bytes: u64,
     },
+    /// Make a connection to this address, under an id that the engine gave. Later: [`Completion::Dialed`]; a
+    /// [`Action::Close`] may come first.
+    Dial(ConnId, SocketAddr),
+    /// Find the addresses of a host name. Later: [`Completion::Resolved`].
+    Resolve(u64, Box<str>),
     /// Bytes wait: take them from [`crate::Engine::outbound`].
     Flush(ConnId),
     /// End the sending direction (a FIN), and go on reading.
@@ -69,6 +75,10 @@ pub enum Completion {
         /// none from there on that are durable.
         records: Vec<(Seq, Arc<Record>)>,
     },
+    /// What came of [`Action::Dial`]; the text says why not.
+    Dialed(ConnId, Result<(), Box<str>>),
+    /// What came of [`Action::Resolve`]: all addresses in the order of the resolver, or why there is none.
+    Resolved(u64, Result<Vec<IpAddr>, Box<str>>),
     /// The log has no room for more, or has room again. While it is full, whatever would change something is refused.
     Full(bool),
     /// All that the log holds was given to this engine; from here on it acts.

@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+pub use crate::wire::tls::Tls;
+
 /// Where calls go: what two of them must have in common to share a connection.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Target {
@@ -17,25 +19,6 @@ pub struct Target {
     /// The URL stands in the config file. Others, which arrive over an API, may reach public addresses alone, and those
     /// that `[outbox] allow_private` opens.
     pub trusted: bool,
-}
-
-/// The `tls` table of a destination. Files are read by the host: here is what was in them.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Tls {
-    /// Certificates (PEM) that are trusted, beside the system's roots or instead of them.
-    pub ca: Option<Box<str>>,
-    /// The certificates of `ca` alone are trusted.
-    pub only_ca: bool,
-    /// SHA-256 of the one certificate (DER) that the peer may present; names and roots are then not looked at.
-    pub pin_sha256: Option<[u8; 32]>,
-    /// Our own certificate and those above it (PEM).
-    pub client_cert: Option<Box<str>>,
-    /// Its key (PEM).
-    pub client_key: Option<Box<str>>,
-    /// TLS 1.3 is the least, not 1.2.
-    pub only_tls13: bool,
-    /// Nothing is verified.
-    pub insecure: bool,
 }
 
 /// One request.
@@ -53,6 +36,13 @@ pub struct Call {
     pub content_max: u64,
     /// Who hears of it.
     pub caller: Caller,
+}
+
+/// One call's name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct CallId {
+    pub(super) slot: u32,
+    pub(super) generation: u32,
 }
 
 /// Who hears what came of a call: a dialect, by its place in the list, and a key of its choice.

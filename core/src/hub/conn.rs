@@ -7,6 +7,7 @@ use crate::event::output::{Lending, Output};
 use crate::ground::id::{ConnId, ListenerId};
 use crate::ground::slots::Slots;
 use crate::ground::time::Mono;
+use crate::hub::calls::outgoing::Outgoing;
 use crate::wire::http::server::Server;
 
 /// One connection.
@@ -41,6 +42,8 @@ pub enum Machine {
     Http(Box<Server>),
     /// An endless answer.
     Stream(Stream),
+    /// A connection of our own to somebody else's server.
+    Client(Box<Outgoing>),
     /// Nothing more is said; input is swallowed until the peer ends as well.
     Lingering,
 }
@@ -76,6 +79,7 @@ impl Conn {
         let machine = match &self.machine {
             Machine::Http(server) => server.poll_timeout(),
             Machine::Stream(stream) => stream.keepalive_at,
+            Machine::Client(outgoing) => outgoing.due,
             Machine::Lingering => Mono::NEVER,
         };
         machine.min(self.patience)
@@ -86,7 +90,7 @@ impl Conn {
     pub fn stream(&self) -> Option<&Stream> {
         match &self.machine {
             Machine::Stream(stream) => Some(stream),
-            Machine::Http(_) | Machine::Lingering => None,
+            Machine::Http(_) | Machine::Client(_) | Machine::Lingering => None,
         }
     }
 
@@ -95,7 +99,7 @@ impl Conn {
     pub fn channel(&self) -> u8 {
         match &self.machine {
             Machine::Stream(stream) => stream.dialect,
-            Machine::Http(_) | Machine::Lingering => 0,
+            Machine::Http(_) | Machine::Client(_) | Machine::Lingering => 0,
         }
     }
 
@@ -104,7 +108,7 @@ impl Conn {
     pub fn lending(&self) -> Lending {
         match &self.machine {
             Machine::Stream(stream) => stream.lending,
-            Machine::Http(_) | Machine::Lingering => Lending::default(),
+            Machine::Http(_) | Machine::Client(_) | Machine::Lingering => Lending::default(),
         }
     }
 }

@@ -4,8 +4,8 @@
 
 pub mod action;
 pub mod call;
+pub mod calls;
 pub mod conn;
-pub mod shim;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -86,7 +86,8 @@ pub struct Hub {
     doomed: Vec<ConnId>,
     /// Connections whose waiting input may go on.
     resumed: Vec<ConnId>,
-    calls: shim::Calls,
+    /// Calls to servers of others.
+    pub calls: calls::Calls,
 }
 
 /// A reply that waits until a record is durable.
@@ -146,7 +147,7 @@ impl Hub {
             durable: Seq(0),
             doomed: Vec::new(),
             resumed: Vec::new(),
-            calls: shim::Calls::default(),
+            calls: calls::Calls::new(hash_seed),
         }
     }
 
@@ -297,7 +298,7 @@ impl Hub {
     pub fn asked(&self, id: ConnId, request: u32) -> Option<Asked> {
         match &self.conns.get(id)?.machine {
             Machine::Http(server) => server.asked(request),
-            Machine::Stream(_) | Machine::Lingering => None,
+            Machine::Stream(_) | Machine::Lingering | Machine::Client(_) => None,
         }
     }
 

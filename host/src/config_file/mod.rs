@@ -25,7 +25,17 @@ use self::reader::{Item, Keys, Reader};
 
 const KEYS: Keys<'_> = Keys {
     known: &[
-        "data", "listener", "log", "native", "xms", "wcs", "metrics", "limits", "vocabulary", "webhook", "isr",
+        "data",
+        "listener",
+        "log",
+        "native",
+        "xms",
+        "wcs",
+        "metrics",
+        "limits",
+        "vocabulary",
+        "webhook",
+        "isr",
     ],
     later: &["auth", "isymphony", "sep", "outbox", "sip", "source", "tls", "users"],
 };

@@ -6,8 +6,8 @@
 //! asserts what must hold between an engine and any adapter.
 
 pub mod log;
+mod others;
 pub mod read;
-mod shim;
 pub mod socket;
 mod turn;
 pub mod write;
@@ -45,6 +45,7 @@ pub struct World {
     log: Log,
     sockets: Vec<Socket>,
     notes: Vec<Note>,
+    others: others::Others,
     /// Starts after the first.
     starts: u64,
 }
@@ -102,6 +103,7 @@ impl World {
             log: Log::new(usize::from(shards)),
             sockets: Vec::new(),
             notes: Vec::new(),
+            others: others::Others::default(),
             starts: 0,
         }
     }

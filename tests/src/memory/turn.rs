@@ -1,9 +1,12 @@
 //! A turn of the loop, as the server binaries do it: all that came in, then what fell due, then actions until there
 //! are none. What must hold between the engine and any adapter is asserted here.
 
+use std::net::SocketAddr;
+
 use offhook_core::{Action, Completion, ConnId, Mono};
 
-use super::{Shard, World};
+use super::socket::Socket;
+use super::{Peer, Shard, World};
 
 /// Actions of one drain, beyond which an engine is said to be in a loop.
 const ACTIONS_MAX: usize = 5_000_000;
@@ -139,6 +142,12 @@ impl World {
                     let done = Completion::Read { ticket, start, records };
                     self.shards[shard].engine.complete(self.now, done);
                 }
+                Action::Resolve(ticket, host) => {
+                    if let Some(found) = self.others.resolve(&host) {
+                        self.shards[shard].engine.complete(self.now, Completion::Resolved(ticket, found));
+                    }
+                }
+                Action::Dial(id, address) => self.dial(shard, id, address),
                 Action::Report(ticket) => {
                     let done = Completion::Report(ticket, b"# EOF\n".to_vec());
                     self.shards[shard].engine.complete(self.now, done);
@@ -147,6 +156,24 @@ impl World {
             }
         }
         true
+    }
+
+    fn dial(&mut self, shard: usize, id: ConnId, address: SocketAddr) {
+        let live = &mut self.shards[shard].live;
+        let place = id.slot as usize;
+        if live.len() <= place {
+            live.resize(place + 1, None);
+        }
+        assert!(live[place].is_none(), "a slot is given again only after its connection is closed");
+        let peer = Peer(self.sockets.len());
+        live[place] = Some((id, peer));
+        let mut socket = Socket::new(shard, id);
+        socket.room = self.others.room;
+        self.sockets.push(socket);
+        let result = self.others.dial(peer, address);
+        if let Some(result) = result {
+            self.shards[shard].engine.complete(self.now, Completion::Dialed(id, result));
+        }
     }
 
     /// The socket of a connection that must be open.
@@ -197,7 +224,12 @@ impl World {
             assert!(engine.poll_timeout().is_none_or(|at| at > now), "a deadline is left in the past");
             let open = live.iter().flatten().count();
             if self.sockets.len() <= COMPARED_MAX {
-                assert_eq!(engine.stats().connections_open, open as u64, "connections are counted right");
+                let stats = engine.stats();
+                assert_eq!(
+                    stats.connections_open + stats.calls_open,
+                    open as u64,
+                    "connections are counted right"
+                );
             }
         }
     }

@@ -2,6 +2,7 @@
 //! Tests of the XMS checklist carry its numbers in their names.
 
 mod bad_input;
+mod calls;
 mod common;
 mod deadlines;
 mod http;

@@ -3,7 +3,6 @@
 
 use offhook_core::Config;
 use offhook_core::ground::config::{HookPolicy, OnError, WcsApp};
-use offhook_core::hub::call::{Answer, Call, CallFault};
 use offhook_tests::memory::write::{get, publish};
 use offhook_tests::memory::{Peer, World};
 
@@ -37,14 +36,23 @@ fn send(world: &mut World, event: &str) {
     assert_eq!(reply.status, 202, "{}", reply.text());
 }
 
-fn one_call(world: &mut World) -> Call {
-    let mut calls = world.take_calls(0);
-    assert_eq!(calls.len(), 1, "one call");
-    calls.remove(0)
+const BACKEND: &str = "127.0.0.1:8081";
+
+fn world(on_error: OnError, shards: u16) -> World {
+    let mut world = World::with(config(on_error), shards);
+    world.serve(BACKEND);
+    world
 }
 
-fn answer(status: u16) -> Result<Answer, CallFault> {
-    Ok(Answer { status, retry_after_ms: None, content_type: None, content: Vec::new(), cut: false })
+/// The connection that the one call came on, and its request.
+fn one_call(world: &mut World) -> (Peer, String) {
+    let (peer, address) = world.take_dialed().expect("the backend is called");
+    assert_eq!((address.as_str(), world.take_dialed()), (BACKEND, None));
+    (peer, String::from_utf8(world.take(peer)).expect("a request is text"))
+}
+
+fn answer(world: &mut World, backend: Peer, status: u16) {
+    world.send(backend, format!("HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\n{{}}"));
 }
 
 /// The `data` of the events that came on a stream.
@@ -56,30 +64,29 @@ fn events(world: &mut World, peer: Peer) -> Vec<serde_json::Value> {
 
 #[test]
 fn w15_the_client_has_the_event_before_the_backend_answers() {
-    let mut world = World::with(config(OnError::Fail), 1);
+    let mut world = world(OnError::Fail, 1);
     let client = follow(&mut world);
     send(&mut world, &stream_event("s", "b4e7"));
     // Nothing has come of the call yet, and the client has its event.
     let seen = events(&mut world, client);
     assert_eq!((seen.len(), &seen[0]["type"]), (1, &"stream.status".into()));
-    let call = one_call(&mut world);
-    let request = String::from_utf8(call.request.clone()).expect("a request is text");
+    let (backend, request) = one_call(&mut world);
     assert!(request.starts_with("POST /apps/EchoApp/StreamStatusEvent HTTP/1.1\r\n"), "{request}");
     let body =
         r#","appKey":"defaultApp","sessionId":"s","mediaSessionId":"m","name":"b4e7","status":"PUBLISHING"}"#;
     assert!(request.ends_with(body), "{request}");
-    world.answer(0, call.caller, answer(200));
-    assert!(events(&mut world, client).is_empty() && world.take_calls(0).is_empty());
+    answer(&mut world, backend, 200);
+    assert!(events(&mut world, client).is_empty() && world.received(backend).is_empty());
 }
 
 /// W17: FAIL and a 500: `fail` with the info alone, then `ErrorEvent`.
 #[test]
 fn w17_a_failed_hook_reaches_the_client_after_its_event() {
-    let mut world = World::with(config(OnError::Fail), 1);
+    let mut world = world(OnError::Fail, 1);
     let client = follow(&mut world);
     send(&mut world, &stream_event("s", "b4e7"));
-    let call = one_call(&mut world);
-    world.answer(0, call.caller, answer(500));
+    let (backend, _) = one_call(&mut world);
+    answer(&mut world, backend, 500);
     let seen = events(&mut world, client);
     let types: Vec<&str> = seen.iter().filter_map(|event| event["type"].as_str()).collect();
     assert_eq!(types, ["stream.status", "wcs.error", "wcs.error"]);
@@ -94,11 +101,11 @@ fn w17_a_failed_hook_reaches_the_client_after_its_event() {
 /// W16: LOG and a 500.
 #[test]
 fn w16_with_log_nothing_follows() {
-    let mut world = World::with(config(OnError::Log), 1);
+    let mut world = world(OnError::Log, 1);
     let client = follow(&mut world);
     send(&mut world, &stream_event("s", "b4e7"));
-    let call = one_call(&mut world);
-    world.answer(0, call.caller, answer(500));
+    let (backend, _) = one_call(&mut world);
+    answer(&mut world, backend, 500);
     assert_eq!(events(&mut world, client).len(), 1);
     let counted = world.stats().wcs_hooks.into_values().next().expect("the hook is counted");
     assert_eq!((counted.failed, counted.done), (1, 0));
@@ -107,22 +114,19 @@ fn w16_with_log_nothing_follows() {
 /// One engine of several owns an application: it calls, whoever took the event.
 #[test]
 fn w27_with_two_engines_one_calls_in_order() {
-    let mut world = World::with(config(OnError::Log), 2);
+    let mut world = world(OnError::Log, 2);
     for shard in [0, 1, 0, 1] {
         let peer = world.connect_to(shard);
         let reply = world.ask(peer, publish(stream_event("s", &format!("from-{shard}"))));
         assert_eq!(reply.status, 202);
     }
-    let first = [world.take_calls(0), world.take_calls(1)];
-    let owner = usize::from(first[0].is_empty());
-    assert!(first[1 - owner].is_empty(), "one engine alone calls");
+    let (backend, mut request) = one_call(&mut world);
     let mut served = Vec::new();
-    let mut calls = first[owner].clone();
-    while let [call] = &calls[..] {
-        served.push(call.caller.key);
-        world.answer(owner, call.caller, answer(200));
-        calls = world.take_calls(owner);
+    while let Some((_, name)) = request.split_once(r#""name":"from-"#) {
+        served.push(name[..1].to_owned());
+        answer(&mut world, backend, 200);
+        request = String::from_utf8(world.take(backend)).expect("a request is text");
     }
-    assert!(calls.is_empty() && served.len() == 4 && served.is_sorted(), "{served:?}");
-    assert!(world.take_calls(1 - owner).is_empty());
+    assert_eq!(served, ["0", "1", "0", "1"], "one engine alone calls, over one connection");
+    assert_eq!(world.take_dialed(), None);
 }

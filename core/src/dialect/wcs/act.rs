@@ -14,8 +14,8 @@ use crate::ground::deadline::Due;
 use crate::ground::id::Seq;
 use crate::hub::Hub;
 use crate::hub::action::Level;
+use crate::hub::call::CallId;
 use crate::hub::call::{Answer, Call, CallFault, Caller};
-use crate::hub::shim::CallId;
 use crate::log::record::{Actor, Body};
 
 /// One attempt, and three more at once (the original's "3 retries").
@@ -262,6 +262,7 @@ fn terminate(hub: &mut Hub, hook: &Hook, failure: &Failure) {
 fn publish(hub: &mut Hub, event_type: &str, hook: &Hook, facts: Fields) {
     let of = &hook.event;
     let event = Event {
+        id_given: false,
         id: hub.rng.uuid_v7(hub.now.wall).to_string().into_boxed_str(),
         source: hub.config.native.source.as_str().into(),
         event_type: event_type.into(),

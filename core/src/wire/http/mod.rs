@@ -1,8 +1,9 @@
-//! HTTP/1.1 (RFC 9110, RFC 9112), the server's side: [`head`] reads a request's head and judges its framing,
-//! [`body`] takes the body off the wire, [`server`] is the connection, [`reply`] writes answers. [`url`] reads what
-//! requests of our own are sent to.
+//! HTTP/1.1 (RFC 9110, RFC 9112). The server's side: [`head`] reads a request's head and judges its framing,
+//! [`body`] takes the body off the wire, [`server`] is the connection, [`reply`] writes answers. The client's side:
+//! [`client`] takes answers, [`url`] reads what requests are sent to.
 
 pub mod body;
+pub mod client;
 pub mod head;
 pub mod query;
 pub mod reply;

@@ -1,0 +1,234 @@
+//! From a call to a connection that is ready for its request.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use data_encoding::BASE64;
+
+use super::super::conn::{Conn, Ending, Machine};
+use super::outgoing::{Outgoing, Stage};
+use super::{Hub, On};
+use crate::event::output::Output;
+use crate::ground::address::blocked;
+use crate::ground::deadline::Due;
+use crate::ground::id::{ConnId, ListenerId};
+use crate::ground::time::Mono;
+use crate::hub::action::Action;
+use crate::hub::call::{CallFault, Target};
+use crate::wire::http::client::Ask;
+use crate::wire::tls::Compiled;
+use crate::wire::tls::layer::Layer;
+
+/// Whose addresses are wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Wants {
+    /// The URL's host.
+    Target,
+    /// The proxy's.
+    Proxy,
+}
+
+impl Hub {
+    /// Begins to make a connection for a call.
+    pub(super) fn connect(&mut self, slot: u32) {
+        let trusted = self.target(slot).trusted;
+        // A proxy resolves the names of the config file by itself; others are checked here first.
+        let wants =
+            if self.config.calls.egress_proxy.is_some() && trusted { Wants::Proxy } else { Wants::Target };
+        self.resolve(slot, wants);
+    }
+
+    fn target(&self, slot: u32) -> &Arc<Target> {
+        &self.calls.pools[self.calls.pending[slot].pool].target
+    }
+
+    fn resolve(&mut self, slot: u32, wants: Wants) {
+        let host: Box<str> = match (wants, &self.config.calls.egress_proxy) {
+            (Wants::Proxy, Some(proxy)) => proxy.host.as_str().into(),
+            (Wants::Proxy | Wants::Target, _) => self.target(slot).host.clone(),
+        };
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return self.found(slot, wants, Ok(vec![address]));
+        }
+        self.calls.ticket += 1;
+        let ticket = self.calls.ticket;
+        self.calls.resolving.insert(ticket, slot);
+        let pending = &mut self.calls.pending[slot];
+        pending.on = On::Name(ticket, wants);
+        let at = self.now.mono.plus_ms(pending.connect_ms).min(pending.due);
+        self.deadlines.arm(at, Due::Resolve(ticket));
+        self.act(Action::Resolve(ticket, host));
+    }
+
+    /// The addresses of a name, or why there are none.
+    pub(crate) fn resolved(&mut self, ticket: u64, result: Result<Vec<IpAddr>, Box<str>>) {
+        let Some(slot) = self.calls.resolving.remove(&ticket) else { return };
+        if let On::Name(_, wants) = self.calls.pending[slot].on {
+            self.found(slot, wants, result);
+        }
+    }
+
+    /// Resolving has taken too long.
+    pub(crate) fn resolve_due(&mut self, ticket: u64) {
+        if let Some(slot) = self.calls.resolving.remove(&ticket) {
+            self.finish_call(slot, Err(CallFault::Resolve("no name server answered in time".into())));
+        }
+    }
+
+    fn found(&mut self, slot: u32, wants: Wants, result: Result<Vec<IpAddr>, Box<str>>) {
+        let addresses = match result {
+            Ok(addresses) if !addresses.is_empty() => addresses,
+            Ok(_) => return self.finish_call(slot, Err(CallFault::Resolve("it has no address".into()))),
+            Err(why) => return self.finish_call(slot, Err(CallFault::Resolve(why))),
+        };
+        let target = Arc::clone(self.target(slot));
+        if wants == Wants::Target && !target.trusted {
+            let allow = &self.config.calls.allow_private;
+            // One forbidden address is enough: a name that has both kinds is an attempt to get through.
+            let bad = addresses.iter().find_map(|a| blocked(*a, allow).map(|range| (*a, range)));
+            if let Some((address, range)) = bad {
+                return self.finish_call(slot, Err(CallFault::Blocked { address, range }));
+            }
+        }
+        let port = match (wants, &self.config.calls.egress_proxy) {
+            (Wants::Proxy, Some(proxy)) => proxy.port,
+            (Wants::Target, Some(_)) => {
+                self.calls.pending[slot].through = Some(SocketAddr::new(addresses[0], target.port));
+                return self.resolve(slot, Wants::Proxy);
+            }
+            (Wants::Proxy | Wants::Target, None) => target.port,
+        };
+        self.calls.pending[slot].addresses = interleaved(addresses, port);
+        self.dial(slot);
+    }
+
+    /// Dials the next address.
+    fn dial(&mut self, slot: u32) {
+        let pending = &mut self.calls.pending[slot];
+        let Some(address) = pending.addresses.pop_front() else {
+            let fault = pending.fault.take().unwrap_or(CallFault::Connect("there is no address".into()));
+            return self.finish_call(slot, Err(fault));
+        };
+        let pool = pending.pool;
+        let due = self.now.mono.plus_ms(pending.connect_ms).min(pending.due);
+        let id = self.conns.insert(Conn {
+            output: Output::default(),
+            machine: Machine::Client(Box::new(Outgoing::new(pool, slot, due))),
+            peer: address.ip(),
+            via: ListenerId(u16::MAX),
+            ending: Ending::No,
+            listed: false,
+            // Nothing is lent before the socket is connected.
+            blocked: true,
+            surplus: false,
+            patience: Mono::NEVER,
+            armed: Mono::NEVER,
+        });
+        self.calls.pending[slot].on = On::Conn(id);
+        self.calls.open += 1;
+        self.calls.pools[pool].users += 1;
+        self.arm(id);
+        self.act(Action::Dial(id, address));
+    }
+
+    /// An attempt at one address has failed: the next one, if there is one.
+    pub(super) fn next_address(&mut self, slot: u32, id: ConnId, fault: CallFault) {
+        self.drop_outgoing(id);
+        if let Some(pending) = self.calls.pending.get_mut(slot) {
+            pending.fault = Some(fault);
+            self.dial(slot);
+        }
+    }
+
+    /// A socket is connected, or not.
+    pub(crate) fn dialed(&mut self, id: ConnId, result: Result<(), Box<str>>) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Machine::Client(outgoing) = &mut conn.machine else { return };
+        let (Stage::Dialing, Some(slot)) = (outgoing.stage, outgoing.call) else { return };
+        if let Err(why) = result {
+            return self.next_address(slot, id, CallFault::Connect(why));
+        }
+        conn.blocked = false;
+        if self.config.calls.egress_proxy.is_none() {
+            return self.established(id);
+        }
+        outgoing.stage = Stage::Proxying;
+        outgoing.client.ask(Ask { head_only: false, connect: true, content_max: 0 });
+        let request = self.connect_request(slot);
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.output.push_bytes(request);
+        }
+        self.flush(id);
+    }
+
+    /// RFC 9110 section 9.3.6.
+    fn connect_request(&self, slot: u32) -> Vec<u8> {
+        let target = self.target(slot);
+        let authority = match self.calls.pending[slot].through {
+            Some(address) => address.to_string(),
+            None if target.host.contains(':') => format!("[{}]:{}", target.host, target.port),
+            None => format!("{}:{}", target.host, target.port),
+        };
+        let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
+        let credentials = self.config.calls.egress_proxy.as_ref().and_then(|p| p.credentials.as_deref());
+        if let Some(credentials) = credentials {
+            request.push_str("Proxy-Authorization: Basic ");
+            BASE64.encode_append(credentials.as_bytes(), &mut request);
+            request.push_str("\r\n");
+        }
+        request.push_str("\r\n");
+        request.into_bytes()
+    }
+
+    /// Bytes reach the target: TLS first, if it is wanted, then the request.
+    pub(super) fn established(&mut self, id: ConnId) {
+        let Some(Machine::Client(outgoing)) = self.conns.get(id).map(|c| &c.machine) else { return };
+        let (pool, Some(slot)) = (outgoing.pool, outgoing.call) else { return };
+        let target = Arc::clone(&self.calls.pools[pool].target);
+        if target.tls.is_none() {
+            return self.ask(slot, id);
+        }
+        self.calls.clock.set(self.now.wall);
+        let layer = self
+            .compiled(pool)
+            .and_then(|compiled| Layer::client(&compiled, &target.host).map_err(String::into_boxed_str));
+        match layer {
+            Err(why) => self.fail_outgoing(id, CallFault::Tls(why)),
+            Ok(layer) => {
+                if let Some(Machine::Client(outgoing)) = self.conns.get_mut(id).map(|c| &mut c.machine) {
+                    outgoing.stage = Stage::Handshaking;
+                    outgoing.tls = Some(Box::new(layer));
+                }
+                self.flush(id);
+            }
+        }
+    }
+
+    /// TLS as a target wants it; made once.
+    fn compiled(&mut self, pool: u32) -> Result<Compiled, Box<str>> {
+        let pool = &mut self.calls.pools[pool];
+        if let Some(compiled) = &pool.tls {
+            return compiled.clone();
+        }
+        let compiled = match (&pool.target.tls, &self.config.calls.tls) {
+            (Some(tls), Some(base)) => tls.compile(base, &self.calls.clock).map_err(String::into_boxed_str),
+            (_, _) => Err("this server was started without cryptography".into()),
+        };
+        pool.tls = Some(compiled.clone());
+        compiled
+    }
+}
+
+/// The addresses in the order of trying: the two families by turns (RFC 8305 section 4), as the resolver ordered them.
+fn interleaved(addresses: Vec<IpAddr>, port: u16) -> VecDeque<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
+    let (mut first, mut second): (VecDeque<IpAddr>, VecDeque<IpAddr>) =
+        addresses.into_iter().partition(|a| a.is_ipv6() == first_is_v6);
+    let mut all = VecDeque::new();
+    while !first.is_empty() || !second.is_empty() {
+        all.extend(first.pop_front());
+        all.extend(second.pop_front());
+    }
+    all.into_iter().map(|address| SocketAddr::new(address, port)).collect()
+}

@@ -1,0 +1,180 @@
+//! One connection's TLS, of either side: sealed bytes in, plain ones out, and plain ones sealed when the socket can take
+//! them, at most one record at a time. No ciphertext waits beyond that record.
+
+use std::fmt;
+use std::io::{IoSlice, Read as _, Write as _};
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, ClientConnection, Connection, Error, ServerConfig, ServerConnection};
+
+use super::Compiled;
+use super::verify::Verifier;
+use crate::ground::limits::SLICES_MAX;
+
+/// The most plaintext that one record carries (RFC 8446 section 5.1).
+pub const RECORD_BYTES: usize = 16_384;
+
+/// The beginning of what the peer sent, for a refusal: a record's head and the version in a ServerHello.
+const BEGINNING_BYTES: usize = 24;
+
+/// The layer.
+pub struct Layer {
+    conn: Connection,
+    /// Sealed, and not taken by the socket so far.
+    sealed: Vec<u8>,
+    /// How much of `sealed` the socket has taken.
+    sent: usize,
+    beginning: Vec<u8>,
+    verifier: Option<Arc<Verifier>>,
+    only_tls13: bool,
+    ended: bool,
+}
+
+impl fmt::Debug for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Layer").field("sealed", &self.sealed.len()).finish_non_exhaustive()
+    }
+}
+
+impl Layer {
+    /// The client's side, for a server of this name or address.
+    ///
+    /// # Errors
+    /// The name is none that a certificate can hold.
+    pub fn client(compiled: &Compiled, host: &str) -> Result<Layer, String> {
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| format!("`{host}` is no name that a certificate can hold"))?;
+        let conn =
+            ClientConnection::new(Arc::clone(&compiled.config), name).map_err(|error| error.to_string())?;
+        let verifier = Some(Arc::clone(&compiled.verifier));
+        Ok(Layer { only_tls13: compiled.only_tls13, ..Layer::new(conn.into(), verifier) })
+    }
+
+    /// The server's side.
+    ///
+    /// # Errors
+    /// The cryptography failed.
+    pub fn server(config: Arc<ServerConfig>) -> Result<Layer, String> {
+        let conn = ServerConnection::new(config).map_err(|error| error.to_string())?;
+        Ok(Layer::new(conn.into(), None))
+    }
+
+    fn new(conn: Connection, verifier: Option<Arc<Verifier>>) -> Layer {
+        let (sealed, beginning) = (Vec::new(), Vec::new());
+        Layer { conn, sealed, sent: 0, beginning, verifier, only_tls13: false, ended: false }
+    }
+
+    /// Whether the handshake is under way; no plaintext goes either way before its end.
+    #[must_use]
+    pub fn is_handshaking(&self) -> bool {
+        self.conn.is_handshaking()
+    }
+
+    /// Whether the peer has said that it sends nothing more.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Opens what the socket received; the plaintext goes to the end of `plain`.
+    ///
+    /// # Errors
+    /// TLS failed, and a sentence says what the peer offered. An alert waits to be sent.
+    pub fn receive(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), String> {
+        if self.conn.is_handshaking() && self.beginning.len() < BEGINNING_BYTES {
+            let room = BEGINNING_BYTES - self.beginning.len();
+            self.beginning.extend_from_slice(&bytes[..room.min(bytes.len())]);
+        }
+        while !bytes.is_empty() && !self.ended {
+            self.conn.read_tls(&mut bytes).map_err(|error| error.to_string())?;
+            let state = self.conn.process_new_packets().map_err(|error| self.refusal(&error))?;
+            self.ended = state.peer_has_closed();
+            let opened = state.plaintext_bytes_to_read();
+            let before = plain.len();
+            plain.resize(before + opened, 0);
+            self.conn.reader().read_exact(&mut plain[before..]).map_err(|error| error.to_string())?;
+        }
+        if !self.conn.is_handshaking() {
+            self.beginning = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// Seals at most one record's worth of what is lent, unless an earlier record waits; how much it took.
+    pub fn seal(&mut self, lent: &[IoSlice<'_>]) -> usize {
+        if !self.sealed.is_empty() {
+            return 0;
+        }
+        let mut taken = 0;
+        if !self.conn.is_handshaking() && !lent.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            for (slice, from) in slices.iter_mut().zip(lent) {
+                let n = from.len().min(RECORD_BYTES - taken);
+                *slice = IoSlice::new(&from[..n]);
+                taken += n;
+            }
+            let written = self.conn.writer().write_vectored(&slices);
+            assert!(
+                matches!(written, Ok(n) if n == taken),
+                "rustls takes a record's worth when nothing waits in it: {written:?} of {taken}"
+            );
+        }
+        while self.conn.wants_write() {
+            self.conn.write_tls(&mut self.sealed).expect("a vector takes all that is written to it");
+        }
+        taken
+    }
+
+    /// Whether [`Layer::seal`] would have something to send beside what it is lent.
+    #[must_use]
+    pub fn wants_write(&self) -> bool {
+        !self.sealed.is_empty() || self.conn.wants_write()
+    }
+
+    /// What is sealed.
+    #[must_use]
+    pub fn outbound(&self) -> &[u8] {
+        &self.sealed[self.sent..]
+    }
+
+    /// The socket took `n` bytes of what is sealed.
+    pub fn advance(&mut self, n: usize) {
+        self.sent += n;
+        if self.sent == self.sealed.len() {
+            // An idle connection holds no buffer.
+            self.sealed = Vec::new();
+            self.sent = 0;
+        }
+    }
+
+    /// The sentence for a failure.
+    fn refusal(&self, error: &Error) -> String {
+        let offered = self.verifier.as_ref().map(|verifier| verifier.take_offered()).unwrap_or_default();
+        let least = if self.only_tls13 { "TLS 1.3" } else { "TLS 1.2" };
+        if !matches!(self.beginning.first(), None | Some(20..=23)) {
+            let text = String::from_utf8_lossy(&self.beginning);
+            return format!("the peer speaks no TLS: it began with {text:?}");
+        }
+        if let Error::AlertReceived(AlertDescription::ProtocolVersion) = error {
+            return format!("the peer does not offer {least}, which is the least here: {error}");
+        }
+        if let (Error::PeerIncompatible(_), Some(version)) = (error, self.version_offered()) {
+            return format!("the peer offered {version}, and {least} is the least here: {error}");
+        }
+        if offered.is_empty() { error.to_string() } else { format!("{error}; {offered}") }
+    }
+
+    /// The version of a ServerHello that came first in a record of its own (RFC 5246 sections 6.2.1 and 7.4.1.3).
+    fn version_offered(&self) -> Option<&'static str> {
+        match self.beginning[..] {
+            [22, 3, _, _, _, 2, _, _, _, 3, minor, ..] => Some(match minor {
+                0 => "SSL 3.0",
+                1 => "TLS 1.0",
+                2 => "TLS 1.1",
+                _ => "TLS 1.2",
+            }),
+            _ => None,
+        }
+    }
+}

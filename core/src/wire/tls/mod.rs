@@ -1,0 +1,157 @@
+//! TLS between socket and machine, on rustls, which is sans-IO itself: [`layer`] turns the socket's bytes into plain
+//! ones and back, [`verify`] judges certificates, and [`Tls`] is what a destination says of both.
+//!
+//! What is absent here: cryptography and root certificates ([`TlsBase`] brings them), a clock ([`WallClock`] is set
+//! from outside), files (PEM texts are given), session tickets that survive a restart.
+
+pub mod layer;
+pub mod verify;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::time_provider::TimeProvider;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::ground::config::TlsBase;
+use crate::ground::time::Wall;
+use verify::{Judge, Verifier};
+
+/// The `tls` table of a destination. Files are read by the host: here is what was in them.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Tls {
+    /// Certificates (PEM) that are trusted, beside the system's roots or instead of them.
+    pub ca: Option<Box<str>>,
+    /// The certificates of `ca` alone are trusted.
+    pub only_ca: bool,
+    /// SHA-256 of the one certificate (DER) that the peer may present; names and roots are then not looked at.
+    pub pin_sha256: Option<[u8; 32]>,
+    /// Our own certificate and those above it (PEM).
+    pub client_cert: Option<Box<str>>,
+    /// Its key (PEM).
+    pub client_key: Option<Box<str>>,
+    /// TLS 1.3 is the least, not 1.2.
+    pub only_tls13: bool,
+    /// Nothing is verified.
+    pub insecure: bool,
+}
+
+/// Keys stay out of logs.
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls")
+            .field("ca", &self.ca.is_some())
+            .field("only_ca", &self.only_ca)
+            .field("pin_sha256", &self.pin_sha256.is_some())
+            .field("client_cert", &self.client_cert.is_some())
+            .field("only_tls13", &self.only_tls13)
+            .field("insecure", &self.insecure)
+            .finish()
+    }
+}
+
+/// The engine's wall clock, as rustls reads it to judge validity.
+#[derive(Clone, Debug, Default)]
+pub struct WallClock(Arc<AtomicU64>);
+
+impl WallClock {
+    /// Sets the time.
+    pub fn set(&self, wall: Wall) {
+        self.0.store(wall.0, Ordering::Relaxed);
+    }
+}
+
+impl TimeProvider for WallClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_millis(self.0.load(Ordering::Relaxed))))
+    }
+}
+
+/// A [`Tls`] made ready: what all connections to a target share.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    config: Arc<ClientConfig>,
+    verifier: Arc<Verifier>,
+    only_tls13: bool,
+}
+
+impl Tls {
+    /// Whether connections can be made with this.
+    ///
+    /// # Errors
+    /// A sentence that names the key.
+    pub fn check(&self, base: &TlsBase) -> Result<(), String> {
+        self.compile(base, &WallClock::default()).map(|_| ())
+    }
+
+    /// Makes it ready.
+    ///
+    /// # Errors
+    /// A sentence that names the key.
+    pub fn compile(&self, base: &TlsBase, clock: &WallClock) -> Result<Compiled, String> {
+        let judge = if self.insecure {
+            Judge::Nobody
+        } else if let Some(pin) = self.pin_sha256 {
+            Judge::Pin(pin)
+        } else {
+            Judge::roots(self.roots(base)?, base)?
+        };
+        let verifier = Arc::new(Verifier::new(judge, base));
+        let versions: &[_] = if self.only_tls13 {
+            &[&rustls::version::TLS13]
+        } else {
+            &[&rustls::version::TLS13, &rustls::version::TLS12]
+        };
+        let builder = ClientConfig::builder_with_details(Arc::clone(&base.provider), Arc::new(clock.clone()))
+            .with_protocol_versions(versions)
+            .map_err(|error| format!("the cryptography at hand does not do: {error}"))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::clone(&verifier) as _);
+        let mut config = match (&self.client_cert, &self.client_key) {
+            (None, None) => builder.with_no_client_auth(),
+            (Some(cert), Some(key)) => {
+                let chain = certificates("client_cert", cert)?;
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+                    .map_err(|error| format!("`client_key` holds no private key in PEM: {error}"))?;
+                builder
+                    .with_client_auth_cert(chain, key)
+                    .map_err(|error| format!("`client_cert` and `client_key`: {error}"))?
+            }
+            (Some(_), None) => return Err("`client_cert` needs `client_key`".to_owned()),
+            (None, Some(_)) => return Err("`client_key` needs `client_cert`".to_owned()),
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Compiled { config: Arc::new(config), verifier, only_tls13: self.only_tls13 })
+    }
+
+    fn roots(&self, base: &TlsBase) -> Result<Arc<RootCertStore>, String> {
+        let Some(ca) = &self.ca else {
+            if self.only_ca {
+                return Err("`only_ca` needs `ca`".to_owned());
+            }
+            if base.roots.is_empty() {
+                return Err("this machine has no root certificates: install them, or give `ca`".to_owned());
+            }
+            return Ok(Arc::clone(&base.roots));
+        };
+        let mut roots = if self.only_ca { RootCertStore::empty() } else { RootCertStore::clone(&base.roots) };
+        for certificate in certificates("ca", ca)? {
+            roots.add(certificate).map_err(|error| format!("a certificate of `ca` is none: {error}"))?;
+        }
+        Ok(Arc::new(roots))
+    }
+}
+
+/// All certificates of a PEM text; at least one.
+fn certificates(key: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(format!("`{key}` holds no certificate in PEM")),
+        Err(error) => Err(format!("`{key}` is no PEM: {error}")),
+    }
+}
