@@ -7,6 +7,7 @@ pub mod access;
 pub mod destination;
 pub mod isr;
 pub mod native;
+pub mod outbox;
 pub mod problem;
 pub mod wcs;
 pub mod webhook;
@@ -19,7 +20,7 @@ use crate::event::Event;
 use crate::event::arena::Frame;
 use crate::event::channel::{Channel, FeedId};
 use crate::event::output::Output;
-use crate::ground::config::Config;
+use crate::ground::config::{Config, Retry};
 use crate::ground::id::{ConnId, ListenerId, Seq};
 use crate::ground::stats::Stats;
 use crate::ground::time::Mono;
@@ -36,11 +37,12 @@ use crate::wire::http::reply::Reply;
 /// that claims a path gets the request, and the native dialect takes the rest of `/v1`.
 #[must_use]
 pub fn all(hub: &mut Hub) -> Vec<Box<dyn Dialect>> {
-    // WCS has no feeds, and so no channel: it stands last.
+    // Those without feeds have no channel, and so stand behind those that have one.
     vec![
         Box::new(xms::Xms::new(hub, 0)),
         Box::new(native::Native::new(hub, 1)),
-        Box::new(wcs::Wcs::new(hub, 2)),
+        Box::new(outbox::Deliveries::new(hub, 2)),
+        Box::new(wcs::Wcs::new(hub, 3)),
     ]
 }
 
@@ -74,7 +76,8 @@ pub fn receiver(
     trusted: bool,
 ) -> Result<Box<dyn Receiver>, Wrong> {
     // Patience is not meaning: what `[outbox]` says holds for what is in the log already.
-    let policy = Policy::default();
+    let Retry { first_ms, factor, cap_ms, jitter, give_up_after_ms } = config.outbox.retry;
+    let policy = Policy { first_ms, factor, cap_ms, jitter, give_up_after_ms, ..Policy::default() };
     match kind {
         "webhook" => Ok(Box::new(webhook::read::read(name, spec, policy, trusted)?)),
         "isr" => {
@@ -116,6 +119,11 @@ pub enum Verdict {
 pub trait Dialect: std::fmt::Debug + Send {
     /// Its name in the config file, in metrics and in records.
     fn name(&self) -> &'static str;
+
+    /// The dialect that a listener must serve for this one to be served there.
+    fn served_with(&self) -> &'static str {
+        self.name()
+    }
 
     /// Whether a path is its own.
     fn claims(&self, hub: &Hub, path: &str) -> bool;

@@ -187,7 +187,7 @@ impl Engine {
         let serves = |dialect: &dyn Dialect| {
             listener
                 .and_then(|l| l.dialects.as_ref())
-                .is_none_or(|names| names.iter().any(|name| name == dialect.name()))
+                .is_none_or(|names| names.iter().any(|name| name == dialect.served_with()))
         };
         if let Some(at) =
             self.dialects.iter().position(|d| d.claims(&self.hub, head.path) && serves(d.as_ref()))

@@ -6,7 +6,7 @@ mod wcs;
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use calls::{Calls, Proxy, TlsBase};
+pub use calls::{Proxy, TlsBase};
 pub use wcs::{ErrorEvent, HookPolicy, OnError, RestPolicy, Wcs, WcsApp, WcsTls};
 
 use super::id::{Epoch, ShardId};
@@ -39,8 +39,10 @@ pub struct Config {
     pub isr: Isr,
     /// Destinations that the config file brings in: `[[webhook]]`, `[[isr.destination]]`.
     pub destinations: Vec<Brought>,
-    /// Calls to servers of others.
-    pub calls: Calls,
+    /// What TLS stands on, handed in from outside; without it there is none, and calls to `https` fail.
+    pub tls: Option<TlsBase>,
+    /// `[outbox]`.
+    pub outbox: Outbox,
     /// Plays a small office's events (`--demo`).
     pub demo: bool,
 }
@@ -172,6 +174,64 @@ pub struct VocabularyRow {
     pub wcs: Option<String>,
     /// Its ISR event type.
     pub isr: Option<String>,
+}
+
+/// `[outbox]`: patience with all destinations, and what may wait.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Outbox {
+    /// Patience, where a destination says nothing else.
+    pub retry: Retry,
+    /// Bytes of all that waits. Beyond: publishers get 503.
+    pub pending_bytes: u64,
+    /// Which dead letters are kept.
+    pub dead_letters: DeadLetters,
+    /// Ranges beside public addresses that URLs from an API may reach.
+    pub allow_private: Vec<Network>,
+    /// The proxy that all calls go through.
+    pub egress_proxy: Option<Proxy>,
+}
+
+/// `[outbox] retry`: when a delivery that failed is tried again.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Retry {
+    /// The first delay; each further one is `factor` times the one before, at most `cap_ms`.
+    pub first_ms: u64,
+    /// See `first_ms`.
+    pub factor: f64,
+    /// See `first_ms`.
+    pub cap_ms: u64,
+    /// Each delay is that part longer or shorter.
+    pub jitter: f64,
+    /// From the event's acceptance on; then it is a dead letter.
+    pub give_up_after_ms: u64,
+}
+
+/// `[outbox] dead_letters`: beyond either bound the oldest are forgotten.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DeadLetters {
+    /// How old they become.
+    pub age_ms: u64,
+    /// How many there are.
+    pub count: u64,
+}
+
+impl Default for Outbox {
+    fn default() -> Outbox {
+        Outbox {
+            retry: Retry::default(),
+            pending_bytes: 1 << 30,
+            dead_letters: DeadLetters { age_ms: 30 * 86_400_000, count: 100_000 },
+            allow_private: Vec::new(),
+            egress_proxy: None,
+        }
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Retry {
+        let hour_ms = 3_600_000;
+        Retry { first_ms: 1_000, factor: 2.0, cap_ms: hour_ms, jitter: 0.2, give_up_after_ms: 72 * hour_ms }
+    }
 }
 
 /// `[isr]`: notifications of Oracle's Interactive Session Recorder.

@@ -83,6 +83,12 @@ limits! {
     call_idle_ms = 30_000, "How long they wait. Beyond: closed.";
     call_targets = 1_024, "Servers whose TLS settings are held ready. Beyond: made anew when they are needed.";
     destination_bytes = 262_144, "A destination's specification, certificates included. Beyond: refused.";
+    outbox_destinations = 1_000, "Destinations of the outbox: each event is held against all of them. Beyond: 503.";
+    outbox_answer_bytes = 65_536, "A receiver's answer. Beyond: not read; its status counts.";
+    outbox_breaker_ms = 30_000, "A destination that failed ten times in a row rests for this time, then one letter finds out.";
+    outbox_no_room_ms = 1_000, "A destination that found no room for a connection waits for this time.";
+    outbox_step_letters = 1_000, "Deliveries of one destination that are given up at a time for their age. Beyond: the next turn of the loop.";
+    outbox_redrive_letters = 10_000, "Dead letters that one request redrives. Beyond: left, and the answer says so.";
     wcs_calls_per_app = 64, "Hook calls of one WCS application under way at a time. Beyond: they wait.";
     wcs_waiting_per_session = 1_000, "Hooks of one WCS session that wait behind the one under way. Beyond: the new one fails as if its backend had.";
     wcs_waiting_per_app = 100_000, "Hooks of one WCS application that wait. Beyond: the new one fails as if its backend had.";

@@ -72,6 +72,14 @@ pub struct Stats {
     pub retained_bytes: u64,
     /// By dialect.
     pub dialects: BTreeMap<&'static str, DialectStats>,
+    /// Dead letters that are kept.
+    pub dead_letters: u64,
+    /// Dead letters that were forgotten because of `[outbox] dead_letters`.
+    pub dead_letters_forgotten: u64,
+    /// Bytes of all that waits in the outbox.
+    pub pending_bytes: u64,
+    /// Destinations of the outbox, by name.
+    pub destinations: BTreeMap<String, DestinationStats>,
     /// XMS applications, by appid.
     pub xms_apps: BTreeMap<String, XmsAppStats>,
     /// WCS hooks, by appKey and name of the hook.
@@ -118,6 +126,23 @@ pub struct DialectStats {
     pub streams_cut: u64,
     /// Events that were not sent, by reason.
     pub not_sent: BTreeMap<NotSent, u64>,
+}
+
+/// One destination's counters, as its owner knows them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DestinationStats {
+    /// Deliveries that arrived.
+    pub delivered: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// Deliveries that died.
+    pub dead: u64,
+    /// Deliveries that wait.
+    pub pending: u64,
+    /// The breaker: 0 closed, 1 half-open, 2 open.
+    pub breaker: u64,
+    /// 1 while the receiver has asked for a pause.
+    pub throttled: u64,
 }
 
 /// One XMS application's counters.
@@ -173,6 +198,11 @@ impl Stats {
                 *sum.not_sent.entry(*reason).or_default() += count;
             }
         }
+        self.dead_letters += other.dead_letters;
+        self.dead_letters_forgotten += other.dead_letters_forgotten;
+        self.pending_bytes += other.pending_bytes;
+        // A destination has one owner, and no other engine counts for it.
+        self.destinations.extend(other.destinations.iter().map(|(name, stats)| (name.clone(), *stats)));
         for (app, more) in &other.xms_apps {
             let sum = self.xms_apps.entry(app.clone()).or_default();
             sum.handlers += more.handlers;

@@ -58,6 +58,8 @@ pub struct Hub {
     /// Reads of the log that are under way: their dialect and its key.
     reads: BTreeMap<u64, (u8, u32)>,
     ticket: u64,
+    /// More waits in the outbox than `[outbox] pending_bytes`: publishers are refused.
+    pub outbox_full: bool,
     /// A stop was asked.
     pub stopping: bool,
     /// Records come from the disk: state is made of them, and nobody acts.
@@ -130,6 +132,7 @@ impl Hub {
             repeats: Repeats::new(hash_seed),
             reads: BTreeMap::new(),
             ticket: 0,
+            outbox_full: false,
             stopping: false,
             recovering: false,
             full: false,

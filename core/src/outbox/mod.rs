@@ -1,3 +1,642 @@
-//! The outbox: events on their way to servers of others, until they have arrived or are visibly dead.
+//! The outbox: events on their way to servers of others, until they have arrived or are visibly dead. A *destination*
+//! is somebody's server and what it wants ([`receiver`]); a *letter* is one event on its way to one destination.
+//!
+//! What is absent here: requests and their answers' meaning (a receiver's affair), connections (the hub's calls), and HTTP
+//! for operators (`dialect/outbox`). Every engine knows the same destinations, letters and dead letters, made of
+//! records alone; a destination's owner alone has a lane for them, sends (`send`) and says what came of it ([`change`]).
 
+pub mod change;
+pub mod dead;
+pub mod id;
+mod lane;
+mod letters;
 pub mod receiver;
+mod recovery;
+mod send;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use foldhash::quality::FixedState;
+
+pub use lane::Breaker;
+
+use change::{By, Change, Outcomes, Version, When};
+use dead::{DeadLetter, DeadLetters};
+use lane::Lane;
+use letters::{Entry, Letters, Stage};
+use receiver::{Letter, Receiver, Wrong};
+use recovery::Past;
+use send::Flight;
+
+use crate::event::Event;
+use crate::event::index::Map;
+use crate::event::vocabulary::Vocabulary;
+use crate::ground::config::Config;
+use crate::ground::id::Seq;
+use crate::ground::time::{Mono, Wall};
+use crate::hub::Hub;
+use crate::hub::action::Level;
+use crate::log::record::{Actor, Body};
+
+/// What gives specifications their meaning: the dialects of destinations.
+#[derive(Clone, Copy, Debug)]
+pub struct Meaning {
+    /// The specification of a kind and a name, with all that it takes from the config: so it stands in the log.
+    pub settled: fn(&str, &str, &str, &Config) -> Result<String, Wrong>,
+    /// Makes a receiver of a kind, a name and a settled specification; the last is whether the config file brought it.
+    pub receiver: fn(&str, &str, &str, &Config, bool) -> Result<Box<dyn Receiver>, Wrong>,
+}
+
+/// What is kept for a letter beside its event, for the bound of `[outbox] pending_bytes`.
+const LETTER_BYTES: u64 = 100;
+
+/// All destinations and what is on its way to them.
+#[derive(Debug)]
+pub struct Outbox {
+    /// The dialect's place in the list, for calls and deadlines.
+    place: u8,
+    meaning: Meaning,
+    destinations: BTreeMap<Arc<str>, Destination>,
+    /// Destinations by the number that their deadlines carry.
+    numbers: BTreeMap<u32, Arc<str>>,
+    next_number: u32,
+    dead: DeadLetters,
+    flights: Map<u64, Flight>,
+    next_flight: u64,
+    /// All that waits, events counted once for each destination.
+    bytes: u64,
+    /// Lanes that have something to do at the end of this turn.
+    busy: BTreeSet<Arc<str>>,
+    /// A deadline brings the end of this turn.
+    ending: bool,
+    /// What destinations were before they changed, as far back as the log goes.
+    past: Past,
+    /// Dead letters that are to be forgotten by a record that is on its way.
+    forgetting: usize,
+    /// Dead letters that were forgotten because of the bound.
+    pub forgotten: u64,
+    /// When a deadline looks for dead letters that have become too old.
+    dead_armed: Mono,
+}
+
+/// One destination.
+#[derive(Debug)]
+pub struct Destination {
+    /// `webhook` or `isr`.
+    pub kind: Arc<str>,
+    /// Its specification, as it was brought.
+    pub spec: Box<str>,
+    /// Who brought it.
+    pub by: By,
+    /// Why it gets nothing more.
+    pub disabled: Option<Box<str>>,
+    /// Its meaning, or why it has none.
+    receiver: Result<Box<dyn Receiver>, Wrong>,
+    letters: Letters,
+    /// Letters that failed, and so are tried again.
+    failing: BTreeMap<Seq, Failing>,
+    /// The record that said last what this destination is.
+    said_at: Seq,
+    /// The reason that failed last, shared by those that have the same.
+    last_reason: Arc<str>,
+    number: u32,
+    hash_seed: u64,
+    /// Its owner alone has one.
+    lane: Option<Lane>,
+    counted: Counted,
+}
+
+/// What the owner counted since the start.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Counted {
+    /// Letters that arrived.
+    pub delivered: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// Letters that died.
+    pub dead: u64,
+}
+
+/// What is known of a letter that failed.
+#[derive(Clone, Debug)]
+pub struct Failing {
+    /// Attempts so far.
+    pub attempts: u32,
+    /// When it is tried next.
+    pub due: Wall,
+    /// Why it failed.
+    pub reason: Arc<str>,
+}
+
+/// A letter that waits, for operators.
+#[derive(Debug)]
+pub struct Delivery<'a> {
+    /// Where it goes.
+    pub destination: &'a Arc<str>,
+    /// The event's number.
+    pub seq: Seq,
+    /// The event.
+    pub event: &'a Event,
+    /// Since when it waits.
+    pub since: Wall,
+    /// How it failed, if it did.
+    pub failing: Option<&'a Failing>,
+}
+
+impl Delivery<'_> {
+    /// `retrying` after a failure, else `waiting`.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        if self.failing.is_some() { "retrying" } else { "waiting" }
+    }
+}
+
+/// What came of a change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Applied {
+    /// The destination is there; it was not before.
+    Created,
+    /// The destination was there before.
+    Replaced,
+    /// The destination is gone.
+    Removed,
+    /// The destination gets events again.
+    Enabled,
+    /// There is no such thing.
+    Missing,
+    /// Something stands against it.
+    Conflict(&'static str),
+    /// So many dead letters; and so many could not, because their destination is gone or wants nothing.
+    Letters(usize, usize),
+    /// Nobody waits for this.
+    Nothing,
+}
+
+impl Destination {
+    /// What it means, or what is wrong with it.
+    pub fn receiver(&self) -> Result<&dyn Receiver, &Wrong> {
+        self.receiver.as_deref().map_err(|wrong| wrong)
+    }
+
+    /// How many letters wait.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.letters.len()
+    }
+
+    /// How many of them failed at least once.
+    #[must_use]
+    pub fn failing(&self) -> usize {
+        self.failing.len()
+    }
+
+    /// What this engine counted, if it is the owner; and whether the breaker is open and a pause was asked for.
+    #[must_use]
+    pub fn watched(&self, now: Mono) -> Option<(Counted, Breaker, bool)> {
+        self.lane.as_ref().map(|lane| (self.counted, lane.breaker, lane.throttled > now))
+    }
+
+    /// What it was until now.
+    fn version(&self, name: &str, until: Seq) -> (Seq, Seq, Version) {
+        let version = Version {
+            name: name.into(),
+            kind: (*self.kind).into(),
+            spec: self.spec.clone(),
+            by: self.by,
+            disabled: self.disabled.clone(),
+        };
+        (self.said_at, until, version)
+    }
+
+    /// A reason's text, shared with the failure before if it is the same.
+    fn shared(&mut self, reason: &str) -> Arc<str> {
+        if *self.last_reason != *reason {
+            self.last_reason = reason.into();
+        }
+        Arc::clone(&self.last_reason)
+    }
+}
+
+impl Outbox {
+    /// An outbox without destinations. Calls and deadlines are those of the dialect at `place`.
+    #[must_use]
+    pub fn new(place: u8, meaning: Meaning, hash_seed: u64) -> Outbox {
+        Outbox {
+            place,
+            meaning,
+            destinations: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            next_number: 0,
+            dead: DeadLetters::new(hash_seed),
+            flights: Map::with_hasher(FixedState::with_seed(hash_seed)),
+            next_flight: 0,
+            bytes: 0,
+            busy: BTreeSet::new(),
+            ending: false,
+            past: Past::default(),
+            forgetting: 0,
+            forgotten: 0,
+            dead_armed: Mono::NEVER,
+        }
+    }
+
+    /// All destinations by their names.
+    #[must_use]
+    pub fn destinations(&self) -> &BTreeMap<Arc<str>, Destination> {
+        &self.destinations
+    }
+
+    /// The dead letters.
+    #[must_use]
+    pub fn dead(&self) -> &DeadLetters {
+        &self.dead
+    }
+
+    /// Bytes of all that waits, as `[outbox] pending_bytes` counts them: an event once for each of its destinations.
+    #[must_use]
+    pub fn pending_bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The letters of destinations from `from` on, of the first after the number `after`.
+    pub fn deliveries<'a>(
+        &'a self,
+        from: &'a str,
+        after: Seq,
+    ) -> impl Iterator<Item = Delivery<'a>> + use<'a> {
+        let range = (std::ops::Bound::Included(from), std::ops::Bound::Unbounded);
+        self.destinations.range::<str, _>(range).flat_map(move |(name, destination)| {
+            let after = if **name == *from { after } else { Seq(0) };
+            destination.letters.after(after).map(move |entry| Delivery {
+                destination: name,
+                seq: entry.seq,
+                event: &entry.event,
+                since: entry.since,
+                failing: destination.failing.get(&entry.seq),
+            })
+        })
+    }
+
+    /// An event in log order: a letter for each destination that wants it.
+    pub fn publish(&mut self, hub: &mut Hub, seq: Seq, accepted: Wall, event: &Arc<Event>) {
+        let mut bytes = 0;
+        for (name, destination) in &mut self.destinations {
+            let wanted = destination.disabled.is_none()
+                && matches!(&destination.receiver, Ok(receiver) if receiver.wants(event, &hub.vocabulary));
+            if !wanted {
+                continue;
+            }
+            if bytes == 0 {
+                bytes = event.bytes() + LETTER_BYTES;
+            }
+            if destination.enqueue(entry(seq, accepted, event, false)) {
+                self.bytes += bytes;
+            }
+            if destination.lane.is_some() {
+                self.busy.insert(Arc::clone(name));
+            }
+        }
+        self.end_turn_later(hub);
+        self.judge_room(hub);
+    }
+
+    /// A change in log order.
+    pub fn apply(&mut self, hub: &mut Hub, wall: Wall, change: Change) -> Applied {
+        let applied = match change {
+            Change::Put { name, kind, spec, by, when } => self.put(hub, &name, &kind, spec, by, when),
+            Change::Removed { name, by } => match self.destinations.get(&*name) {
+                None => Applied::Missing,
+                Some(destination) if destination.by != by => Applied::Conflict(OF_THE_FILE),
+                Some(_) => {
+                    self.remove(hub, &name, wall);
+                    Applied::Removed
+                }
+            },
+            Change::Enabled { name } => match self.destinations.get_mut(&*name) {
+                None => Applied::Missing,
+                Some(destination) => {
+                    self.past.push(destination.version(&name, hub.applied));
+                    destination.disabled = None;
+                    destination.said_at = hub.applied;
+                    Applied::Enabled
+                }
+            },
+            Change::Redriven { ids } => {
+                let all = ids.len();
+                let redriven = ids.into_iter().filter(|id| self.redrive(hub, *id, wall)).count();
+                Applied::Letters(redriven, all - redriven)
+            }
+            Change::Forgotten { ids, bound } => {
+                if bound {
+                    self.forgetting = self.forgetting.saturating_sub(ids.len());
+                }
+                let all = ids.len();
+                let gone = ids.into_iter().filter(|id| self.forget(*id)).count();
+                if bound && !hub.recovering {
+                    self.forgotten += gone as u64;
+                }
+                Applied::Letters(gone, all - gone)
+            }
+            Change::Carried(version) => {
+                self.carried_destination(hub, version);
+                Applied::Nothing
+            }
+        };
+        self.judge_room(hub);
+        self.bound_dead(hub);
+        applied
+    }
+
+    fn put(&mut self, hub: &mut Hub, name: &str, kind: &str, spec: Box<str>, by: By, when: When) -> Applied {
+        let known = self.destinations.get(name);
+        let stands_against = match (when, known) {
+            (When::Always, _) | (_, None) => None,
+            (When::Free, Some(_)) => Some("this name is taken"),
+            (When::FreeOrOwn, Some(known)) if known.by == By::File => Some(OF_THE_FILE),
+            (When::FreeOrOwn, Some(known)) if *known.kind != *kind => {
+                Some("this name is taken by a destination of another kind")
+            }
+            (When::FreeOrOwn, Some(_)) => None,
+        };
+        if let Some(reason) = stands_against {
+            return Applied::Conflict(reason);
+        }
+        let replaced = known.is_some();
+        let receiver = (self.meaning.receiver)(kind, name, &spec, &hub.config, by == By::File);
+        if let Err(wrong) = &receiver {
+            let text = format!("outbox: {name} gets nothing: {} {}", wrong.key, wrong.detail);
+            hub.note(Level::Warn, text);
+        }
+        let applied = hub.applied;
+        match self.destinations.get_mut(name) {
+            Some(known) => {
+                self.past.push(known.version(name, applied));
+                known.kind = kind.into();
+                (known.spec, known.by, known.receiver, known.said_at) = (spec, by, receiver, applied);
+                known.disabled = None;
+            }
+            None => self.add(hub, name, kind, spec, by, receiver),
+        }
+        self.touch(hub, name);
+        if replaced { Applied::Replaced } else { Applied::Created }
+    }
+
+    fn add(
+        &mut self,
+        hub: &Hub,
+        name: &str,
+        kind: &str,
+        spec: Box<str>,
+        by: By,
+        receiver: Result<Box<dyn Receiver>, Wrong>,
+    ) {
+        self.next_number += 1;
+        let name: Arc<str> = name.into();
+        self.numbers.insert(self.next_number, Arc::clone(&name));
+        let lane = (!hub.recovering && is_owner(hub, &name)).then(|| Lane::new(&name, hub.hash_seed));
+        let destination = Destination {
+            kind: kind.into(),
+            spec,
+            by,
+            disabled: None,
+            receiver,
+            letters: Letters::default(),
+            failing: BTreeMap::new(),
+            said_at: hub.applied,
+            last_reason: "".into(),
+            number: self.next_number,
+            hash_seed: hub.hash_seed,
+            lane,
+            counted: Counted::default(),
+        };
+        self.destinations.insert(name, destination);
+    }
+
+    fn remove(&mut self, hub: &mut Hub, name: &str, wall: Wall) {
+        self.bury_all(hub, name, wall, "its destination was removed");
+        if let Some(destination) = self.destinations.remove(name) {
+            self.past.push(destination.version(name, hub.applied));
+            self.numbers.remove(&destination.number);
+        }
+        self.busy.remove(name);
+    }
+
+    /// What came of letters, in log order.
+    pub fn outcomes(&mut self, hub: &mut Hub, wall: Wall, outcomes: Outcomes) {
+        let Outcomes { name, done, failed, dead, disabled } = outcomes;
+        for seq in done {
+            if self.take(hub, &name, seq).is_some()
+                && let Some(destination) = self.destinations.get_mut(&*name)
+            {
+                destination.counted.delivered += u64::from(!hub.recovering);
+            }
+        }
+        for letter in failed {
+            let Some(destination) = self.destinations.get_mut(&*name) else { break };
+            destination.counted.failed += u64::from(!hub.recovering);
+            if destination.letters.get(letter.seq).is_some() {
+                let reason = destination.shared(&letter.reason);
+                let failing = Failing { attempts: letter.attempts, due: letter.due, reason };
+                destination.failing.insert(letter.seq, failing);
+            }
+        }
+        for letter in dead {
+            self.bury(hub, &name, letter.seq, wall, letter.attempts, &letter.reason);
+        }
+        if let Some(reason) = disabled {
+            let text = format!("outbox: {name} is disabled: {reason}");
+            if is_owner(hub, &name) && !hub.recovering {
+                hub.note(Level::Warn, text);
+            }
+            self.bury_all(hub, &name, wall, &format!("its destination is disabled: {reason}"));
+            if let Some(destination) = self.destinations.get_mut(&*name) {
+                self.past.push(destination.version(&name, hub.applied));
+                destination.disabled = Some(reason);
+                destination.said_at = hub.applied;
+            }
+        }
+        self.judge_room(hub);
+        self.bound_dead(hub);
+    }
+
+    /// Takes a letter out of what waits, with what is known of it.
+    fn take(&mut self, hub: &Hub, name: &str, seq: Seq) -> Option<Entry> {
+        let destination = self.destinations.get_mut(name)?;
+        let entry = destination.letters.remove(seq)?;
+        destination.failing.remove(&seq);
+        if let Some(lane) = &mut destination.lane {
+            lane.settled -= usize::from(entry.stage == Stage::Settled);
+            lane.shrink();
+        }
+        self.bytes = self.bytes.saturating_sub(entry.event.bytes() + LETTER_BYTES);
+        debug_assert!(hub.applied >= seq, "a letter's outcome follows its event in the log");
+        Some(entry)
+    }
+
+    /// A letter dies.
+    fn bury(&mut self, hub: &Hub, name: &str, seq: Seq, died: Wall, attempts: u32, reason: &str) {
+        let Some(entry) = self.take(hub, name, seq) else { return };
+        let Some((name, destination)) = self.destinations.get_key_value(name) else { return };
+        let name = Arc::clone(name);
+        let id = id::delivery(&name, seq, &entry.event);
+        let letter = Letter { id, seq, event: &entry.event, attempts };
+        let summary = destination.receiver().map_or_else(
+            |_| "".into(),
+            |receiver| receiver.summary(letter, &hub.vocabulary).into_boxed_str(),
+        );
+        let kind = Arc::clone(&destination.kind);
+        if let Some(destination) = self.destinations.get_mut(&name) {
+            destination.counted.dead += u64::from(!hub.recovering);
+            let reason = destination.shared(reason);
+            let Entry { event, since, .. } = entry;
+            let destination = name;
+            self.dead.insert(DeadLetter {
+                id,
+                destination,
+                kind,
+                seq,
+                since,
+                died,
+                attempts,
+                reason,
+                summary,
+                event,
+            });
+        }
+    }
+
+    /// All letters of a destination die, and nothing of it is under way any more.
+    fn bury_all(&mut self, hub: &mut Hub, name: &str, died: Wall, reason: &str) {
+        self.cancel(hub, name);
+        let Some(destination) = self.destinations.get_mut(name) else { return };
+        if destination.lane.is_some() {
+            destination.lane = Some(Lane::new(name, hub.hash_seed));
+        }
+        let all: Vec<(Seq, u32)> = destination
+            .letters
+            .iter()
+            .map(|entry| (entry.seq, destination.failing.get(&entry.seq).map_or(0, |f| f.attempts)))
+            .collect();
+        // The lane is new and knows none of them as settled.
+        for (seq, attempts) in all {
+            if let Some(entry) = self.destinations.get_mut(name).and_then(|d| d.letters.get_mut(seq)) {
+                entry.stage = Stage::Idle;
+            }
+            self.bury(hub, name, seq, died, attempts, reason);
+        }
+    }
+
+    /// A dead letter goes on its way again, at the end of the line of its key.
+    fn redrive(&mut self, hub: &mut Hub, id: uuid::Uuid, wall: Wall) -> bool {
+        let Some(letter) = self.dead.get(id) else { return false };
+        let Some(destination) = self.destinations.get(&letter.destination) else { return false };
+        if destination.disabled.is_some() || destination.letters.get(letter.seq).is_some() {
+            return false;
+        }
+        let Some(letter) = self.dead.remove(id) else { return false };
+        self.revive(hub, letter, wall);
+        true
+    }
+
+    fn revive(&mut self, hub: &mut Hub, letter: DeadLetter, wall: Wall) {
+        let DeadLetter { destination: name, seq, event, .. } = letter;
+        let Some(destination) = self.destinations.get_mut(&name) else { return };
+        if destination.enqueue(entry(seq, wall, &event, true)) {
+            self.bytes += event.bytes() + LETTER_BYTES;
+        }
+        self.touch(hub, &name);
+    }
+
+    fn forget(&mut self, id: uuid::Uuid) -> bool {
+        self.dead.remove(id).is_some()
+    }
+
+    /// Keeps dead letters within `[outbox] dead_letters`. Shard 0 says which go, so that all forget the same ones,
+    /// whatever bound a later start has.
+    fn bound_dead(&mut self, hub: &mut Hub) {
+        if hub.recovering || hub.place.shard.0 != 0 || self.dead.is_empty() {
+            return;
+        }
+        let bound = &hub.config.outbox.dead_letters;
+        let count = usize::try_from(bound.count).unwrap_or(usize::MAX);
+        let excess = self.dead.len().saturating_sub(count).saturating_sub(self.forgetting);
+        let wall = hub.now.wall;
+        let ids: Vec<_> = self
+            .dead
+            .after(None)
+            .skip(self.forgetting)
+            .enumerate()
+            .take_while(|(at, letter)| *at < excess || wall.since(letter.died) > bound.age_ms)
+            .map(|(_, letter)| letter.id)
+            .collect();
+        let oldest = self.dead.after(None).nth(self.forgetting + ids.len());
+        if let Some(oldest) = oldest {
+            let left = bound.age_ms.saturating_sub(wall.since(oldest.died));
+            self.wake_for_dead(hub, left);
+        }
+        if !ids.is_empty() {
+            self.forgetting += ids.len();
+            append(hub, &Change::Forgotten { ids, bound: true });
+        }
+    }
+
+    /// Publishers are refused while more waits than `[outbox] pending_bytes`.
+    fn judge_room(&self, hub: &mut Hub) {
+        hub.outbox_full = self.bytes >= hub.config.outbox.pending_bytes;
+    }
+}
+
+impl Destination {
+    /// Adds a letter, and puts it into its line if this engine sends it; false if it is there.
+    fn enqueue(&mut self, mut entry: Entry) -> bool {
+        if let Ok(receiver) = &self.receiver {
+            entry.key = receiver.order(&entry.event).map_or(0, |key| key_hash(self.hash_seed, &key));
+        }
+        let seq = entry.seq;
+        let is_new = self.letters.insert(entry);
+        if let Some(lane) = self.lane.as_mut().filter(|_| is_new) {
+            lane.link(&mut self.letters, seq, None);
+        }
+        is_new
+    }
+}
+
+const OF_THE_FILE: &str = "the config file brought this destination: change it there";
+
+fn entry(seq: Seq, since: Wall, event: &Arc<Event>, redriven: bool) -> Entry {
+    Entry { event: Arc::clone(event), seq, since, behind: Seq(0), key: 0, stage: Stage::Idle, redriven }
+}
+
+/// Keys are compared by their hash: two that share one wait for each other without need, and nothing worse.
+fn key_hash(hash_seed: u64, key: &str) -> u32 {
+    use std::hash::BuildHasher as _;
+    let hash = foldhash::fast::FixedState::with_seed(hash_seed).hash_one(key);
+    u32::try_from(hash >> 32).unwrap_or(0).max(1)
+}
+
+/// Whether this engine sends what a destination gets.
+fn is_owner(hub: &Hub, name: &str) -> bool {
+    id::owner(name, hub.place.shards) == hub.place.shard
+}
+
+fn append(hub: &mut Hub, change: &Change) {
+    let body = Body::Change(change::PART, change.encode());
+    hub.append(Actor::Server(change::PART), None, true, true, body);
+}
+
+/// How a request would look, for operators.
+#[must_use]
+pub fn summary(
+    destination: &Destination,
+    name: &str,
+    delivery: &Delivery<'_>,
+    vocabulary: &Vocabulary,
+) -> String {
+    let id = id::delivery(name, delivery.seq, delivery.event);
+    let attempts = delivery.failing.map_or(0, |failing| failing.attempts);
+    let letter = Letter { id, seq: delivery.seq, event: delivery.event, attempts };
+    destination.receiver().map_or_else(|_| String::new(), |receiver| receiver.summary(letter, vocabulary))
+}

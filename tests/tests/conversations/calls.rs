@@ -223,7 +223,7 @@ fn a_name_without_an_address_or_without_an_answer() {
 #[test]
 fn through_a_proxy_the_name_goes_along() {
     let mut config = config("http://backend.example:8081/app");
-    config.calls.egress_proxy = Some("user:secret@127.0.0.1:3128".parse().expect("a proxy"));
+    config.outbox.egress_proxy = Some("user:secret@127.0.0.1:3128".parse().expect("a proxy"));
     let mut world = World::with(config, 1);
     world.serve("127.0.0.1:3128");
     hook(&mut world, "a");
@@ -244,7 +244,7 @@ fn through_a_proxy_the_name_goes_along() {
 #[test]
 fn a_proxy_that_refuses_is_a_fault() {
     let mut config = config("http://backend.example:8081/app");
-    config.calls.egress_proxy = Some("127.0.0.1:3128".parse().expect("a proxy"));
+    config.outbox.egress_proxy = Some("127.0.0.1:3128".parse().expect("a proxy"));
     let mut world = World::with(config, 1);
     world.serve("127.0.0.1:3128");
     hook(&mut world, "a");

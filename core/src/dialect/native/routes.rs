@@ -37,6 +37,10 @@ pub(super) fn judge(hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
     }
     match head.method {
         "POST" if Form::of(head).is_none() => refuse(problem(415, &format!("taken here: {MEDIA_TYPES}"))),
+        "POST" if hub.outbox_full => {
+            let text = "more waits to be delivered than [outbox] pending_bytes";
+            refuse(problem(503, text).with("Retry-After", "5"))
+        }
         "POST" => Verdict::Take { content_max: hub.config.limits.publish_bytes, pipelined: true },
         "GET" | "HEAD" => match super::stream::judge(hub, head) {
             Some(reply) => refuse(reply),

@@ -106,7 +106,7 @@ impl Talk {
     pub(super) fn unstarted(config: Config, place: Place) -> Talk {
         let mut hub = Hub::new(config, place, 7);
         hub.set_now(Now { mono: Mono(1_000), wall: Wall(1_446_561_431_000) });
-        let wcs = Wcs::new(&mut hub, 2);
+        let wcs = Wcs::new(&mut hub, 3);
         Talk { hub, wcs, log: Vec::new(), notes: Vec::new() }
     }
 
@@ -115,7 +115,7 @@ impl Talk {
         loop {
             while let Some((at, due)) = self.hub.deadlines.pop(self.hub.now.mono) {
                 // What connections wait for is not played here.
-                let Due::Dialect(2, key) = due else { continue };
+                let Due::Dialect(3, key) = due else { continue };
                 self.wcs.handle_timeout(&mut self.hub, key, at);
             }
             let Some(action) = self.hub.next_action() else { return };

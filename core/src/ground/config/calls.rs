@@ -7,19 +7,6 @@ use std::sync::Arc;
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 
-use crate::ground::network::Network;
-
-/// How calls to servers of others are made.
-#[derive(Clone, Debug, Default)]
-pub struct Calls {
-    /// `[outbox] allow_private`: ranges that URLs from an API may reach beside public addresses.
-    pub allow_private: Vec<Network>,
-    /// `[outbox] egress_proxy`: every call goes through it.
-    pub egress_proxy: Option<Proxy>,
-    /// What TLS stands on; without it there is none, and calls to `https` fail.
-    pub tls: Option<TlsBase>,
-}
-
 /// What TLS stands on: handed in from outside, since both are the machine's.
 #[derive(Clone, Debug)]
 pub struct TlsBase {

@@ -35,7 +35,7 @@ impl Hub {
         let trusted = self.target(slot).trusted;
         // A proxy resolves the names of the config file by itself; others are checked here first.
         let wants =
-            if self.config.calls.egress_proxy.is_some() && trusted { Wants::Proxy } else { Wants::Target };
+            if self.config.outbox.egress_proxy.is_some() && trusted { Wants::Proxy } else { Wants::Target };
         self.resolve(slot, wants);
     }
 
@@ -44,7 +44,7 @@ impl Hub {
     }
 
     fn resolve(&mut self, slot: u32, wants: Wants) {
-        let host: Box<str> = match (wants, &self.config.calls.egress_proxy) {
+        let host: Box<str> = match (wants, &self.config.outbox.egress_proxy) {
             (Wants::Proxy, Some(proxy)) => proxy.host.as_str().into(),
             (Wants::Proxy | Wants::Target, _) => self.target(slot).host.clone(),
         };
@@ -84,14 +84,14 @@ impl Hub {
         };
         let target = Arc::clone(self.target(slot));
         if wants == Wants::Target && !target.trusted {
-            let allow = &self.config.calls.allow_private;
+            let allow = &self.config.outbox.allow_private;
             // One forbidden address is enough: a name that has both kinds is an attempt to get through.
             let bad = addresses.iter().find_map(|a| blocked(*a, allow).map(|range| (*a, range)));
             if let Some((address, range)) = bad {
                 return self.finish_call(slot, Err(CallFault::Blocked { address, range }));
             }
         }
-        let port = match (wants, &self.config.calls.egress_proxy) {
+        let port = match (wants, &self.config.outbox.egress_proxy) {
             (Wants::Proxy, Some(proxy)) => proxy.port,
             (Wants::Target, Some(_)) => {
                 self.calls.pending[slot].through = Some(SocketAddr::new(addresses[0], target.port));
@@ -150,7 +150,7 @@ impl Hub {
             return self.next_address(slot, id, CallFault::Connect(why));
         }
         conn.blocked = false;
-        if self.config.calls.egress_proxy.is_none() {
+        if self.config.outbox.egress_proxy.is_none() {
             return self.established(id);
         }
         outgoing.stage = Stage::Proxying;
@@ -171,7 +171,7 @@ impl Hub {
             None => format!("{}:{}", target.host, target.port),
         };
         let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
-        let credentials = self.config.calls.egress_proxy.as_ref().and_then(|p| p.credentials.as_deref());
+        let credentials = self.config.outbox.egress_proxy.as_ref().and_then(|p| p.credentials.as_deref());
         if let Some(credentials) = credentials {
             request.push_str("Proxy-Authorization: Basic ");
             BASE64.encode_append(credentials.as_bytes(), &mut request);
@@ -211,7 +211,7 @@ impl Hub {
         if let Some(compiled) = &pool.tls {
             return compiled.clone();
         }
-        let compiled = match (&pool.target.tls, &self.config.calls.tls) {
+        let compiled = match (&pool.target.tls, &self.config.tls) {
             (Some(tls), Some(base)) => tls.compile(base, &self.calls.clock).map_err(String::into_boxed_str),
             (_, _) => Err("this server was started without cryptography".into()),
         };
