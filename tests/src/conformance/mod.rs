@@ -13,6 +13,7 @@
 
 mod bad_input;
 mod documents;
+mod durable;
 mod http;
 mod operations;
 mod peer;
@@ -31,6 +32,7 @@ mod xms;
 
 pub use bad_input::*;
 pub use documents::*;
+pub use durable::*;
 pub use http::*;
 pub use operations::*;
 pub use process::*;
@@ -72,6 +74,8 @@ macro_rules! conformance {
             shards_read_their_writes, shards_share_streams,
             a_stop_ends_streams, a_stop_does_not_wait_for_stalled_readers, a_reload_keeps_streams, config_errors, command_line_errors, a_taken_port, demo,
             restart_after_kill,
+            x41_restart_keeps_eventhandlers, kill_loses_nothing_acknowledged, a_data_folder_has_one_server,
+            a_damaged_log_is_refused,
             every_transcript_has_a_script,
         }
     };

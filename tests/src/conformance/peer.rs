@@ -85,6 +85,22 @@ impl Peer {
         self.reply_to(request.as_ref())
     }
 
+    /// Sends a request and reads its reply, as text; `None` if the connection breaks before all of it came.
+    pub(super) fn try_ask(&mut self, request: &[u8]) -> Option<String> {
+        self.stream.write_all(request).ok()?;
+        while memmem::find(&self.received, b"\r\n\r\n").is_none() {
+            self.fill().then_some(())?;
+        }
+        let head = String::from_utf8(self.until(b"\r\n\r\n")).expect("a head is text");
+        let length: usize =
+            value_after(&head, "Content-Length: ").parse().expect("Content-Length is a number");
+        while self.received.len() < length {
+            self.fill().then_some(())?;
+        }
+        let body = self.take(length);
+        Some(head + &String::from_utf8_lossy(&body))
+    }
+
     /// Reads the reply to a request that was sent.
     pub(super) fn reply_to(&mut self, request: &[u8]) -> Reply {
         let head = self.head();
