@@ -55,7 +55,11 @@ impl Disk {
         Ok(all
             .filter_map(|(seq, record)| match &record.body {
                 Body::Change(_, content) => Some((seq.0, content.to_vec())),
-                _ => None,
+                Body::Event(_)
+                | Body::Carried { .. }
+                | Body::Epoch { .. }
+                | Body::Retire { .. }
+                | Body::Retired { .. } => None,
             })
             .collect())
     }

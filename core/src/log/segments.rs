@@ -87,6 +87,22 @@ impl Segments {
         }
     }
 
+    /// Becomes like `other`, which this one was a copy of earlier; only what has changed is copied.
+    pub fn follow(&mut self, other: &Segments) {
+        self.forget_before(other.used.front().map_or(u64::MAX, |used| used.id));
+        let known = self.used.back().map_or(0, |used| used.id);
+        for theirs in other.used.iter().rev().take_while(|used| used.id >= known) {
+            if theirs.id > known {
+                let at = self.used.partition_point(|used| used.id < theirs.id);
+                self.used.insert(at, theirs.clone());
+            } else if let Some(ours) = self.used.iter_mut().find(|used| used.id == known) {
+                let marks = ours.marks.len();
+                ours.marks.extend_from_slice(&theirs.marks[marks..]);
+                (ours.last, ours.end, ours.newest) = (theirs.last, theirs.end, theirs.newest);
+            }
+        }
+    }
+
     /// All of them, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Used> {
         self.used.iter()
@@ -144,6 +160,27 @@ mod tests {
             (32, None),
         ] {
             assert_eq!(segments.find(Seq(from)), found, "{from}");
+        }
+    }
+
+    #[test]
+    fn a_copy_follows() {
+        let mut copy = Segments::default();
+        let mut all = segments();
+        for step in 0..6 {
+            copy.follow(&all);
+            assert!(copy.iter().eq(all.iter()), "{step}");
+            match step {
+                0 => all.synced(Some(Seq(32)), Seq(40), 200, 2 * MARK_BYTES),
+                1 => all.forget_before(2),
+                2 => {
+                    all.synced(Some(Seq(41)), Seq(41), 2 * MARK_BYTES, 3 * MARK_BYTES);
+                    all.open(4, Seq(41));
+                    all.open(5, Seq(41));
+                }
+                3 => all.forget_before(5),
+                _ => all.wrote_at(Wall(900)),
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 
@@ -67,7 +67,7 @@ impl Reader {
 
 /// Reads from `from` on.
 pub(super) fn read(
-    folder: &PathBuf,
+    folder: &Path,
     segments: &Mutex<Segments>,
     from: Seq,
     bytes: u64,

@@ -148,8 +148,7 @@ impl Log {
     /// Does all that there is to do, or as much as there is space for.
     fn work(&mut self) -> Result<(), Failed> {
         self.append();
-        loop {
-            let Some(operation) = self.writer.operation() else { break };
+        while let Some(operation) = self.writer.operation() {
             let is_sync = matches!(operation, Operation::Sync { .. });
             let changes_segments = is_sync || matches!(operation, Operation::Delete { .. });
             let outcome = match carry_out(self.disk.as_mut(), operation) {
@@ -169,7 +168,7 @@ impl Log {
             };
             self.writer.done(outcome);
             if changes_segments {
-                lock(&self.segments).clone_from(self.writer.segments());
+                lock(&self.segments).follow(self.writer.segments());
             }
             self.tell();
             if outcome == Outcome::NoSpace {
