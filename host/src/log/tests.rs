@@ -148,7 +148,10 @@ impl Server {
                         }
                     }
                     Action::Finish(_) | Action::Close(_) => {}
-                    other => shard.port.carry_out(now, &mut shard.engine, other),
+                    other @ (Action::Append(_)
+                    | Action::Read { .. }
+                    | Action::Report(_)
+                    | Action::Note(_)) => shard.port.carry_out(now, &mut shard.engine, other),
                 }
             }
         }
