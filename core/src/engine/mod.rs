@@ -5,35 +5,27 @@
 //! are none. So one write carries what many inputs queued.
 
 mod operations;
+mod records;
 mod serving;
 #[cfg(test)]
 mod tests;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use crate::dialect::{self, Dialect};
 use crate::event::output::Output;
 use crate::ground::config::{Config, Place};
 use crate::ground::deadline::Due;
-use crate::ground::id::{ConnId, ListenerId, Seq};
+use crate::ground::id::{ConnId, ListenerId};
 use crate::ground::stats::Stats;
 use crate::ground::time::{Mono, Now};
 use crate::hub::Hub;
 use crate::hub::action::{Action, Completion, Level};
 use crate::hub::conn::{Conn, Ending, Machine, Stream};
-use crate::log::record::{Actor, Body, Record};
 use crate::source::demo::Demo;
-use crate::wire::Fault;
 use crate::wire::http::server::Server;
 
 pub use crate::event::output::Outbound;
-
-/// What is said while the log has no room.
-const NO_ROOM: Fault = Fault { status: 503, reason: "the log has no room" };
-
-/// The seconds after which a try may be worth it.
-const RETRY_S: &str = "5";
 
 /// The machine.
 #[derive(Debug)]
@@ -149,91 +141,6 @@ impl Engine {
         self.settle();
     }
 
-    /// A record from the log, in its order.
-    pub fn receive_record(&mut self, now: Now, seq: Seq, record: &Arc<Record>) {
-        self.hub.set_now(now);
-        assert!(seq > self.hub.applied, "records come in the order of the log, each once");
-        self.hub.applied = seq;
-        match &record.body {
-            Body::Event(event) => {
-                let first = self.hub.repeats.record(event, seq, self.hub.config.limits.dedup_events);
-                if first == seq {
-                    for dialect in &mut self.dialects {
-                        dialect.publish(&mut self.hub, seq, record, event);
-                    }
-                }
-                self.accepted(record, &event.id, first, first != seq);
-            }
-            Body::Repeat { first, id } => self.accepted(record, id, *first, true),
-            Body::Change(name, change) => {
-                if let Some(at) = self.dialects.iter().position(|d| d.name() == *name) {
-                    self.hub.speaker = at as u8;
-                    self.dialects[at].change(&mut self.hub, record, change);
-                }
-            }
-            Body::Epoch { epoch, ended } => {
-                self.hub.begin_epoch(*epoch, *ended);
-                for dialect in &mut self.dialects {
-                    dialect.restarted(&mut self.hub, record);
-                }
-            }
-            Body::Carried { part, change, .. } => {
-                if self.hub.recovering
-                    && let Some(dialect) = self.dialects.iter_mut().find(|d| d.name() == *part)
-                {
-                    dialect.carried(&mut self.hub, record, change, false);
-                }
-            }
-            Body::Retire { through } => {
-                self.hub.carrying = Some(*through);
-                for dialect in &mut self.dialects {
-                    dialect.restate(&mut self.hub, *through);
-                }
-                self.hub.carrying = None;
-                let body = Body::Retired { through: *through, shard: self.hub.place.shard };
-                self.hub.append(Actor::Server("log"), None, true, false, body);
-            }
-            Body::Retired { .. } => {}
-        }
-        self.settle();
-    }
-
-    /// Tells the publisher, if it is one of this engine's.
-    fn accepted(&mut self, record: &Record, id: &str, seq: Seq, repeated: bool) {
-        if !self.hub.is_own(record) {
-            return;
-        }
-        self.hub.stats.events_accepted += u64::from(!repeated);
-        self.hub.stats.events_repeated += u64::from(repeated);
-        for (dialect, at) in self.dialects.iter_mut().zip(0..) {
-            self.hub.speaker = at;
-            dialect.published(&mut self.hub, seq, record, id);
-        }
-    }
-
-    /// A record that the log held when the server started, in its order, before anything else happens. State is made of
-    /// it; nobody acts. [`Completion::Recovered`] follows the last one.
-    pub fn recover(&mut self, now: Now, seq: Seq, record: &Arc<Record>) {
-        self.hub.recovering = true;
-        self.receive_record(now, seq, record);
-        self.hub.set_durable(seq);
-        self.hub.recovering = false;
-    }
-
-    /// State that was carried over the beginning of what the log still holds, before all records but the one that says
-    /// which epoch that beginning is of.
-    pub fn carry(&mut self, now: Now, record: &Record) {
-        self.hub.set_now(now);
-        self.hub.recovering = true;
-        if let Body::Carried { part, change, .. } = &record.body
-            && let Some(dialect) = self.dialects.iter_mut().find(|d| d.name() == *part)
-        {
-            dialect.carried(&mut self.hub, record, change, true);
-        }
-        self.hub.recovering = false;
-        self.settle();
-    }
-
     /// What came of an action, or what the host decided.
     pub fn complete(&mut self, now: Now, done: Completion) {
         self.hub.set_now(now);
@@ -265,19 +172,6 @@ impl Engine {
             Completion::Stop => self.stop(),
         }
         self.settle();
-    }
-
-    /// While the log has no room, what waits for durability would wait for long: it is refused, and its sender may try
-    /// again. A record that is written later all the same is recognised by its id.
-    fn set_full(&mut self, full: bool) {
-        self.hub.full = full;
-        if !full {
-            return;
-        }
-        for (conn, request, speaker) in self.hub.take_undurable() {
-            let reply = self.dialects[usize::from(speaker)].refusal(NO_ROOM).with("Retry-After", RETRY_S);
-            self.hub.reply(conn, request, reply);
-        }
     }
 
     /// Looks after what has fallen due.

@@ -1,7 +1,8 @@
 //! From a connection's bytes to a dialect's requests: heads are judged as they come, contents gathered or swallowed,
 //! and whatever the peer gets wrong is answered in the form of the dialect that it speaks.
 
-use super::{Engine, NO_ROOM, RETRY_S};
+use super::Engine;
+use super::records::{NO_ROOM, RETRY_S};
 use crate::dialect::problem::problem;
 use crate::dialect::{Asker, Dialect, Verdict};
 use crate::ground::id::ConnId;

@@ -56,6 +56,7 @@ impl Disk {
             .filter_map(|(seq, record)| match &record.body {
                 Body::Change(_, content) => Some((seq.0, content.to_vec())),
                 Body::Event(_)
+                | Body::Repeat { .. }
                 | Body::Carried { .. }
                 | Body::Epoch { .. }
                 | Body::Retire { .. }
