@@ -35,6 +35,7 @@ mod shard;
 mod signals;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::process::ExitCode;
 

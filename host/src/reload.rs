@@ -54,6 +54,7 @@ impl Reloader {
             tracing::warn!("`data` has changed in the config file: that takes a restart");
         }
         settings.config.listeners.clone_from(&self.running.config.listeners);
+        settings.config.tls.clone_from(&self.running.config.tls);
         fit_connections(&mut settings.config.limits, self.connections_max);
         self.process.reloaded(&settings.config);
     }

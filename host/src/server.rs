@@ -21,7 +21,7 @@ use crate::process::Process;
 use crate::reload::Reloader;
 use crate::settings::Settings;
 use crate::shard::{Shard, seed};
-use crate::{Runtime, demo, logging, open_files, signals};
+use crate::{Runtime, demo, logging, open_files, signals, tls};
 
 /// Why the server does not run, or no longer.
 #[derive(Debug)]
@@ -66,6 +66,7 @@ pub(crate) fn run(
     logging::start(cli.log_format, cli.log_level);
     let connections_max = raise_open_files(&settings, cli.shards);
     fit_connections(&mut settings.config.limits, connections_max);
+    settings.config.tls = Some(tls::base());
     say_what_is_kept(&settings);
     let folder = settings.data.as_deref().map(Folder::open).transpose().map_err(Failure::World)?;
 

@@ -28,6 +28,7 @@ fn record() -> Arc<Record> {
         [("call_id", "e686876c-e446-4be7-9b70-beb3059b5fc9"), ("caller_uri", "sip:alice@example.com")];
     let facts = facts.map(|(name, text)| (name.into(), Fact::Text(text.into())));
     let event = Event {
+        id_given: false,
         id: "019a0000-0000-7000-8000-000000000000".into(),
         source: "pbx-1".into(),
         event_type: "call.incoming".into(),

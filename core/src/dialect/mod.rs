@@ -58,6 +58,7 @@ pub fn settled(kind: &str, name: &str, spec: &str, config: &Config) -> Result<St
     }
     let spec = match kind {
         "isr" => isr::read::settled(spec, config)?,
+        "wcs" => spec.to_owned(),
         _ => webhook::read::settled(spec)?,
     };
     receiver(kind, name, &spec, config, true).map(|_| spec)
@@ -84,6 +85,7 @@ pub fn receiver(
             let spec = isr::read::settled(spec, config)?;
             Ok(Box::new(isr::read::read(name, &spec, policy, trusted)?))
         }
+        "wcs" => Ok(Box::new(wcs::receiver::Late::read(spec, config)?)),
         _ => Err(Wrong { key: String::new(), detail: format!("`{kind}` is no kind of destination") }),
     }
 }

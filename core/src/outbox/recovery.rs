@@ -177,7 +177,16 @@ impl Outbox {
 
     /// At a start: a letter whose event the log no longer holds.
     pub fn carried_letter(&mut self, hub: &mut Hub, letter: Carried) {
-        let died = letter.died;
+        let (died, name) = (letter.died, letter.name.clone());
+        self.take_letter(hub, letter, died);
+        if !hub.recovering {
+            // Another part of the server has given up on an event, and leaves it to the outbox's patience.
+            self.touch(hub, &name);
+            self.bound_dead(hub);
+        }
+    }
+
+    fn take_letter(&mut self, hub: &Hub, letter: Carried, died: Option<Wall>) {
         match self.destinations.get_mut(&*letter.name) {
             Some(destination) if died.is_none() => {
                 if letter.attempts > 0 {

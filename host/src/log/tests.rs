@@ -148,6 +148,7 @@ impl Server {
                         }
                     }
                     Action::Finish(_) | Action::Close(_) => {}
+                    Action::Dial(..) | Action::Resolve(..) => unreachable!("nobody is called"),
                     other @ (Action::Append(_)
                     | Action::Read { .. }
                     | Action::Report(_)

@@ -6,17 +6,19 @@ use super::change::{Dead, Ended};
 use super::hook::{Backend, Fields, body, fields};
 use super::judge::{Called, Failure, Outcome, is_sent_again, judge};
 use super::queue::Hook;
+use super::receiver::Spec;
 use super::table::Kind;
 use super::{Calling, ERROR_TYPE, NAME, SETTLE, Wcs};
 use crate::event::{Data, Event, Fact};
 use crate::ground::config::{ErrorEvent, HookPolicy, RestPolicy};
 use crate::ground::deadline::Due;
 use crate::ground::id::Seq;
+use crate::ground::time::Wall;
 use crate::hub::Hub;
 use crate::hub::action::Level;
-use crate::hub::call::CallId;
-use crate::hub::call::{Answer, Call, CallFault, Caller};
+use crate::hub::call::{Answer, Call, CallFault, CallId, Caller};
 use crate::log::record::{Actor, Body};
+use crate::outbox::change as outbox;
 
 /// One attempt, and three more at once (the original's "3 retries").
 const ATTEMPTS_MAX: u32 = 4;
@@ -175,7 +177,42 @@ impl Wcs {
         self.warn(hub, &hook, &failure);
         let body = self.body(hub, &hook, &ours);
         let dead = give_up(&hook, &failure, &body);
+        self.leave(hub, seq, &hook, &dead);
         self.end(hub, seq, Some(dead));
+    }
+
+    /// Leaves a hook that finally failed to the outbox: as a dead letter, or, with `redeliver`, to be sent again.
+    fn leave(&mut self, hub: &mut Hub, seq: u64, hook: &Hook, dead: &Dead) {
+        let Some(app) = hub.config.wcs.app(&hook.app) else { return };
+        let (redeliver_ms, first_ms) = (app.redeliver_ms, hub.config.outbox.retry.first_ms);
+        let name: Box<str> = format!("wcs.{}", hook.app).into();
+        if self.introduced.insert(hook.app.clone()) {
+            let node_id = self.node_id(hub).unwrap_or_default().into();
+            let spec = serde_json::to_string(&Spec { app: hook.app.clone(), node_id });
+            let put = outbox::Change::Put {
+                name: name.clone(),
+                kind: NAME.into(),
+                spec: spec.expect("two texts are always JSON").into(),
+                by: outbox::By::Api,
+                when: outbox::When::Always,
+            };
+            hub.append(Actor::Server(NAME), None, true, true, Body::Change(outbox::PART, put.encode()));
+        }
+        let wall = hub.now.wall;
+        let letter = outbox::Carried {
+            name,
+            kind: NAME.into(),
+            seq: Seq(seq),
+            since: wall,
+            redriven: false,
+            attempts: 1,
+            due: Wall(wall.0 + first_ms),
+            died: (redeliver_ms == 0).then_some(wall),
+            reason: dead.reason.clone(),
+            summary: "".into(),
+            event: Arc::clone(&hook.event),
+        };
+        hub.append(Actor::Server(NAME), None, true, true, Body::Change(outbox::PART, letter.encode()));
     }
 
     fn warn(&mut self, hub: &mut Hub, hook: &Hook, failure: &Failure) {
@@ -204,8 +241,7 @@ impl Wcs {
     }
 }
 
-/// What happens to a hook that finally failed: its outcome in the log holds its reason and its body. (The outbox's dead
-/// letters, and `redeliver`, are connected here.)
+/// What the log says of a hook that finally failed, beside its dead letter.
 fn give_up(hook: &Hook, failure: &Failure, body: &[u8]) -> Dead {
     Dead {
         app: hook.app.clone(),

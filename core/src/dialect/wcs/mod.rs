@@ -27,7 +27,6 @@ use super::{Asker, Dialect, Verdict, native, problem};
 use crate::event::vocabulary::{Tongue, Vocabulary};
 use crate::event::{Data, Event};
 use crate::ground::config::{Config, RestPolicy, WcsApp};
-use crate::ground::deadline::Due;
 use crate::ground::id::Seq;
 use crate::ground::stats::{NotSent, Stats, WcsHookStats};
 use crate::ground::time::Mono;
@@ -51,8 +50,6 @@ const NAME: &str = "wcs";
 /// `ErrorEvent`), and the other members are those of the one object in its `data`, in snake_case.
 pub const ERROR_TYPE: &str = "wcs.error";
 
-/// The deadline that compares config and log, and lets go what was recovered.
-const START: u32 = 0;
 /// The deadline that writes down the outcomes of a turn.
 const SETTLE: u32 = 1;
 
@@ -75,7 +72,10 @@ pub struct Wcs {
     counters: BTreeMap<(Box<str>, Box<str>), WcsHookStats>,
     /// Hooks whose first 404 was told.
     not_found: BTreeSet<(Box<str>, Box<str>)>,
-    starting: bool,
+    /// Applications that the outbox was told of since the start.
+    introduced: BTreeSet<Box<str>>,
+    /// All that the log held is applied.
+    started: bool,
 }
 
 /// One hook under way.
@@ -100,12 +100,10 @@ impl Wcs {
             outcomes: Vec::new(),
             counters: BTreeMap::new(),
             not_found: BTreeSet::new(),
-            starting: false,
+            introduced: BTreeSet::new(),
+            started: false,
         };
         wcs.compile(hub);
-        if !hub.config.wcs.apps.is_empty() {
-            wcs.start_soon(hub);
-        }
         wcs
     }
 
@@ -121,24 +119,6 @@ impl Wcs {
             }
         }
         notes.into_iter().for_each(|note| hub.note(Level::Warn, note));
-    }
-
-    /// Compares and calls at the beginning of the first turn: by then all that the log held is applied.
-    fn start_soon(&mut self, hub: &mut Hub) {
-        if !std::mem::replace(&mut self.starting, true) {
-            hub.deadlines.arm(hub.now.mono, Due::Dialect(self.place, START));
-        }
-    }
-
-    fn start(&mut self, hub: &mut Hub) {
-        self.starting = false;
-        if hub.recovering {
-            self.starting = true;
-            hub.deadlines.arm(hub.now.mono.plus_ms(1), Due::Dialect(self.place, START));
-            return;
-        }
-        self.compare(hub);
-        self.pump_all(hub);
     }
 
     /// One engine appends what the config file says of applications and the log does not.
@@ -178,7 +158,7 @@ impl Wcs {
     }
 
     /// Says again what is live and was last said at or before `through`, so that the log's old segments can go.
-    pub fn restate(&mut self, hub: &mut Hub, through: Seq) {
+    fn say_again(&mut self, hub: &mut Hub, through: Seq) {
         let mut changes = Vec::new();
         if hub.place.shard.0 == 0 {
             let node = self.node.iter().filter(|(_, said)| *said <= through);
@@ -233,11 +213,9 @@ impl Wcs {
         }
     }
 
-    /// Calls what may be called of an application: at once, or after the recovery.
+    /// Calls what may be called of an application: at once, or when all that the log held is applied.
     fn go_on(&mut self, hub: &mut Hub, key: &str) {
-        if hub.recovering {
-            self.start_soon(hub);
-        } else {
+        if self.started {
             self.pump(hub, key);
         }
     }
@@ -349,10 +327,18 @@ impl Dialect for Wcs {
     }
 
     fn handle_timeout(&mut self, hub: &mut Hub, key: u32, _at: Mono) {
-        match key {
-            START => self.start(hub),
-            _ => self.settle(hub),
-        }
+        debug_assert_eq!(key, SETTLE);
+        self.settle(hub);
+    }
+
+    fn started(&mut self, hub: &mut Hub) {
+        self.started = true;
+        self.compare(hub);
+        self.pump_all(hub);
+    }
+
+    fn restate(&mut self, hub: &mut Hub, through: Seq) {
+        self.say_again(hub, through);
     }
 
     fn reloaded(&mut self, hub: &mut Hub) {

@@ -3,15 +3,17 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::hook::{Backend, body, fields};
 use super::queue::lane;
 use crate::event::Event;
 use crate::event::vocabulary::{Tongue, Vocabulary};
-use crate::ground::config::WcsApp;
+use crate::ground::config::{Config, WcsApp};
 use crate::ground::limits::Limits;
 use crate::ground::time::Wall;
 use crate::hub::call::{Answer, Target};
-use crate::outbox::receiver::{Judgement, Letter, Policy, Receiver};
+use crate::outbox::receiver::{Judgement, Letter, Policy, Receiver, Wrong};
 
 /// A backend that gets hooks late.
 #[derive(Debug)]
@@ -22,7 +24,26 @@ pub struct Late {
     policy: Policy,
 }
 
+/// What the log says of such a destination; all else is the application's.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Spec {
+    pub(super) app: Box<str>,
+    pub(super) node_id: Box<str>,
+}
+
 impl Late {
+    /// The backend that a specification names.
+    ///
+    /// # Errors
+    /// The application is gone, or its URL is none.
+    pub fn read(spec: &str, config: &Config) -> Result<Late, Wrong> {
+        let wrong = |key: &str, detail: String| Wrong { key: key.to_owned(), detail };
+        let spec: Spec = serde_json::from_str(spec).map_err(|e| wrong("", e.to_string()))?;
+        let app = config.wcs.app(&spec.app);
+        let app = app.ok_or_else(|| wrong("app", format!("there is no [wcs.apps.{}]", spec.app)))?;
+        Late::new(app, &spec.node_id, &config.limits).map_err(|e| wrong("url", e))
+    }
+
     /// The backend of an application.
     ///
     /// # Errors

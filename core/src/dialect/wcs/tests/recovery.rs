@@ -15,7 +15,7 @@ fn restarted(log: &[(Seq, Arc<Record>)], config: Config) -> Talk {
     assert!(talk.calls().is_empty(), "nobody acts while the log is read");
     talk.log = log.to_vec();
     talk.hub.recovering = false;
-    talk.turn();
+    talk.start();
     talk
 }
 

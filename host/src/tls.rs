@@ -1,0 +1,21 @@
+//! What TLS stands on: the cryptography of *ring*, and the certificates that this machine trusts. Which certificate a
+//! destination wants is the core's affair.
+
+use std::sync::Arc;
+
+use offhook_core::ground::config::TlsBase;
+use rustls::RootCertStore;
+
+/// Reads the machine's certificates. Without any, `https` needs a `ca` of its own, and the error says so.
+pub(crate) fn base() -> TlsBase {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::debug!(%error, "some of this machine's certificates cannot be read");
+    }
+    let (_, ignored) = roots.add_parsable_certificates(found.certs);
+    if ignored > 0 {
+        tracing::debug!("{ignored} of this machine's certificates are none that can be used");
+    }
+    TlsBase { provider: Arc::new(rustls::crypto::ring::default_provider()), roots: Arc::new(roots) }
+}
