@@ -3,7 +3,9 @@
 
 use std::fmt;
 
-use offhook_core::ground::stats::{DialectStats, LATENCIES_MS, Stats, WcsHookStats, XmsAppStats};
+use offhook_core::ground::stats::{
+    DestinationStats, DialectStats, LATENCIES_MS, Stats, WcsHookStats, XmsAppStats,
+};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
@@ -47,6 +49,7 @@ impl Collector for Counted {
         out.counter("events_repeated", help, None, s.events_repeated)?;
         out.gauge("events_retained", "Native events kept for resume", None, s.retained_events)?;
         out.gauge("retained", "Rendered bytes of these events", Some(&Unit::Bytes), s.retained_bytes)?;
+        out.outbox(s)?;
         out.dialects(s)?;
         out.xms_apps(s)?;
         out.wcs_hooks(s)
@@ -73,6 +76,40 @@ impl Families<'_> {
         for (class, value) in by_class.iter().enumerate().skip(1) {
             let class = format!("{class}xx");
             count(&mut family.encode_family(&[("class", class.as_str())])?, *value)?;
+        }
+        Ok(())
+    }
+
+    fn outbox(&mut self, stats: &Stats) -> fmt::Result {
+        type Value = fn(&DestinationStats) -> u64;
+        self.gauge("dead_letters", "Dead letters that are kept", None, stats.dead_letters)?;
+        let help = "Dead letters that were forgotten because of [outbox] dead_letters";
+        self.counter("dead_letters_forgotten", help, None, stats.dead_letters_forgotten)?;
+        let help = "What waits to be delivered, each event once for each destination";
+        self.gauge("outbox_pending", help, Some(&Unit::Bytes), stats.pending_bytes)?;
+        let gauges: [(&str, &str, Value); 3] = [
+            ("deliveries_pending", "Deliveries that wait", |d| d.pending),
+            ("destination_breaker", "The breaker: 0 closed, 1 half-open, 2 open", |d| d.breaker),
+            ("destination_throttled", "1 while the receiver has asked for a pause", |d| d.throttled),
+        ];
+        for (name, help, value) in gauges {
+            let mut family = self.encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (destination, counted) in &stats.destinations {
+                let labels = [("destination", destination.as_str())];
+                family.encode_family(&labels)?.encode_gauge(&value(counted))?;
+            }
+        }
+        let counters: [(&str, &str, Value); 3] = [
+            ("deliveries_done", "Deliveries that arrived", |d| d.delivered),
+            ("delivery_attempts_failed", "Attempts to deliver that failed", |d| d.failed),
+            ("deliveries_dead", "Deliveries that were given up", |d| d.dead),
+        ];
+        for (name, help, value) in counters {
+            let mut family = self.encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (destination, counted) in &stats.destinations {
+                let labels = [("destination", destination.as_str())];
+                count(&mut family.encode_family(&labels)?, value(counted))?;
+            }
         }
         Ok(())
     }
@@ -227,9 +264,16 @@ mod tests {
         stats.dialect("xms").streams_open = 3;
         stats.not_sent("xms", NotSent::NoWord, 4);
         stats.xms_apps.insert("a\"b".to_owned(), XmsAppStats { dropped: 9, ..XmsAppStats::default() });
+        let crm = DestinationStats { delivered: 5, breaker: 2, pending: 3, ..DestinationStats::default() };
+        stats.destinations.insert("crm".to_owned(), crm);
+        stats.dead_letters = 4;
         let text = document(stats, "smol", 2);
         for line in [
             "offhook_shards 2",
+            "offhook_dead_letters 4",
+            r#"offhook_deliveries_done_total{destination="crm"} 5"#,
+            r#"offhook_deliveries_pending{destination="crm"} 3"#,
+            r#"offhook_destination_breaker{destination="crm"} 2"#,
             "# UNIT offhook_sent_bytes bytes",
             "offhook_sent_bytes_total 7",
             r#"offhook_requests_total{class="4xx"} 2"#,

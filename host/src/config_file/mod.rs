@@ -6,6 +6,7 @@
 
 mod destinations;
 mod limits;
+mod outbox;
 mod reader;
 mod sections;
 #[cfg(test)]
@@ -36,8 +37,9 @@ const KEYS: Keys<'_> = Keys {
         "vocabulary",
         "webhook",
         "isr",
+        "outbox",
     ],
-    later: &["auth", "isymphony", "sep", "outbox", "sip", "source", "tls", "users"],
+    later: &["auth", "isymphony", "sep", "sip", "source", "tls", "users"],
 };
 
 /// What a file says.
@@ -105,6 +107,9 @@ fn top_level<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>, read: &mut Con
     }
     if let Some(item) = find("vocabulary") {
         read.config.vocabulary = sections::vocabulary(reader, item, &read.config.xms.extra_types);
+    }
+    if let Some(table) = section(reader, "outbox") {
+        read.config.outbox = outbox::read(reader, table);
     }
     // Destinations are checked with what stands above: words, limits and added parameters.
     if let Some(table) = section(reader, "isr") {

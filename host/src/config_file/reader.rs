@@ -149,6 +149,14 @@ impl<'t> Reader<'t> {
         self.or_wrong(item, number, &allowed)
     }
 
+    /// A number, whole or not.
+    pub(super) fn number(&mut self, item: &Item<'t>, range: RangeInclusive<f64>) -> Option<f64> {
+        let allowed = format!("a number from {} to {}", range.start(), range.end());
+        let whole = as_u64(item.value).map(|number| number as f64);
+        let number = whole.or_else(|| item.value.as_float().and_then(|float| float.as_str().parse().ok()));
+        self.or_wrong(item, number.filter(|number| range.contains(number)), &allowed)
+    }
+
     /// Milliseconds. `number_too` admits a plain number of them.
     pub(super) fn duration(
         &mut self,

@@ -3,7 +3,7 @@
 use offhook_core::ground::limits::Limits;
 
 use super::reader::Keys;
-use super::{ConfigFile, KEYS, destinations, parse, sections, wcs, xms};
+use super::{ConfigFile, KEYS, destinations, outbox, parse, sections, wcs, xms};
 
 const EXAMPLE: &str = include_str!("../../../offhook.example.toml");
 
@@ -328,7 +328,7 @@ fn the_example_is_accepted_with_and_without_its_comments() {
 #[test]
 fn the_example_is_complete() {
     let whole = whole_example();
-    let sections: [Keys<'_>; 14] = [
+    let sections: [Keys<'_>; 17] = [
         KEYS,
         sections::LISTENER_KEYS,
         sections::LOG_KEYS,
@@ -343,6 +343,9 @@ fn the_example_is_complete() {
         wcs::APP_KEYS,
         wcs::TLS_KEYS,
         wcs::POLICY_KEYS,
+        outbox::KEYS,
+        outbox::RETRY_KEYS,
+        outbox::DEAD_KEYS,
     ];
     for key in destinations::webhook_keys().iter().chain(&destinations::isr_keys()) {
         // What the config makes of them, for whoever reads a specification back.
@@ -355,5 +358,57 @@ fn the_example_is_complete() {
         keys.chain(xms::REPLAY_KEYS.known.iter().copied()).chain(Limits::ROWS.iter().map(|row| row.name))
     {
         assert!(whole.contains(key), "{key} is not in offhook.example.toml");
+    }
+}
+
+#[test]
+fn the_outbox_is_read() {
+    let read = accepted(
+        r#"
+        [outbox]
+        retry = { first = "2s", factor = 1.5, cap = "10m", jitter = 0, give_up_after = "1h" }
+        pending_bytes = "64MiB"
+        dead_letters = { age = "7d", count = 10 }
+        allow_private = ["10.1.0.0/16", "fd00::/8"]
+        egress_proxy = "http://user:p@ss@proxy:3128/"
+        "#,
+    );
+    let outbox = read.config.outbox;
+    let retry = outbox.retry;
+    assert_eq!((retry.first_ms, retry.cap_ms, retry.give_up_after_ms), (2_000, 600_000, 3_600_000));
+    assert_eq!((retry.factor, retry.jitter), (1.5, 0.0));
+    assert_eq!((outbox.pending_bytes, outbox.allow_private.len()), (64 << 20, 2));
+    assert_eq!((outbox.dead_letters.age_ms, outbox.dead_letters.count), (7 * 86_400_000, 10));
+    let proxy = "user:p@ss@proxy:3128".parse().unwrap();
+    assert_eq!(outbox.egress_proxy, Some(proxy));
+    assert_eq!(accepted("[outbox]").config.outbox, <_>::default());
+}
+
+#[test]
+fn what_is_wrong_with_the_outbox_is_named_and_no_password_is_shown() {
+    let proxy = "t.toml:2: [outbox] egress_proxy: not understood; allowed: http:// with a host and a port, and \
+                 user:password@ before them if need be, such as \"http://proxy.example.com:3128\"";
+    for (text, problem) in [
+        ("[outbox]\negress_proxy = \"https://u:secret@h:1\"", proxy),
+        ("[outbox]\negress_proxy = \"http://u:secret@h\"", proxy),
+        (
+            "[outbox]\nretry = { factor = 0.5 }",
+            "t.toml:2: [outbox] retry.factor: found 0.5, allowed: a number from 1 to 100",
+        ),
+        (
+            "[outbox]\nretry = { first = 5 }",
+            "t.toml:2: [outbox] retry.first: found 5, allowed: a duration from 1ms to 1d, such as \"1s\"",
+        ),
+        (
+            "[outbox]\ndead_letters = { counts = 5 }",
+            "t.toml:2: [outbox] dead_letters.counts: unknown key, did you mean \"count\"?",
+        ),
+        (
+            "[outbox]\npending_bytes = \"1KiB\"",
+            "t.toml:2: [outbox] pending_bytes: found \"1KiB\", allowed: a size from 1MiB to 1TiB, such as \"1GiB\", or \
+             a whole number of bytes",
+        ),
+    ] {
+        refused(text, problem);
     }
 }

@@ -5,6 +5,7 @@
 //! [`World`] is an adapter: it does what the server binaries' loops do, in the same order, and after each turn it
 //! asserts what must hold between an engine and any adapter.
 
+pub mod calls;
 pub mod log;
 mod others;
 pub mod read;
@@ -97,10 +98,16 @@ impl World {
         }
         let engine = |shard| Shard::new(&config, shard, shards, EPOCH, keeps_log);
         let wall = Wall::from_rfc3339(BEGINNING).expect("the beginning is a date");
+        let now = Now { mono: Mono(1_000), wall };
+        let mut shards: Vec<Shard> = (0..shards).map(engine).collect();
+        for shard in &mut shards {
+            shard.engine.complete(now, Completion::Recovered);
+        }
+        let log = Log::new(shards.len());
         World {
-            now: Now { mono: Mono(1_000), wall },
-            shards: (0..shards).map(engine).collect(),
-            log: Log::new(usize::from(shards)),
+            now,
+            shards,
+            log,
             sockets: Vec::new(),
             notes: Vec::new(),
             others: others::Others::default(),

@@ -16,11 +16,16 @@ pub(super) struct Others {
     /// Addresses that never answer.
     lost: BTreeSet<SocketAddr>,
     dialed: VecDeque<(Peer, SocketAddr)>,
+    ever: Vec<(Peer, String)>,
     /// What the kernel takes at first on connections to come; `None` is no bound.
     pub(super) room: Option<usize>,
 }
 
 impl Others {
+    pub(super) fn dialed_ever(&self) -> &[(Peer, String)] {
+        &self.ever
+    }
+
     pub(super) fn resolve(&self, host: &str) -> Option<Result<Vec<IpAddr>, Box<str>>> {
         if self.silent.contains(host) {
             return None;
@@ -30,6 +35,7 @@ impl Others {
 
     pub(super) fn dial(&mut self, peer: Peer, address: SocketAddr) -> Option<Result<(), Box<str>>> {
         self.dialed.push_back((peer, address));
+        self.ever.push((peer, address.to_string()));
         if self.lost.contains(&address) {
             return None;
         }

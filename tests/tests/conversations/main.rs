@@ -8,6 +8,7 @@ mod deadlines;
 mod http;
 mod native;
 mod native_resume;
+mod outbox;
 mod repeats;
 mod restart;
 mod shards;
