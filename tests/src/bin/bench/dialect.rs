@@ -11,6 +11,10 @@ use crate::stamp::{STAMP_BYTES, write_stamp};
 /// Size of the payload before the dialect escapes it.
 const PAYLOAD_BYTES: usize = 300;
 
+/// What a small event takes as the server renders it, and how much of that the server adds.
+const SMALL_EVENT_BYTES: usize = 300;
+const ADDED_BYTES: usize = 119;
+
 /// The word for a server's streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Dialect {
@@ -50,8 +54,7 @@ impl Dialect {
                 post(address, "/v1/events", "application/json", &body)
             }
         };
-        let stamp_at = bytes.find('^').expect("the payload begins with a stamp");
-        Template { bytes: bytes.into_bytes(), stamp_at }
+        Template::of(bytes)
     }
 
     /// What the publisher says first.
@@ -68,20 +71,58 @@ impl Dialect {
     }
 }
 
-/// A publication whose stamp alone differs from event to event.
-#[derive(Debug)]
+/// A publication of one event or of many; the events' stamps alone differ from one time to the next.
+#[derive(Clone, Debug)]
 pub(crate) struct Template {
     bytes: Vec<u8>,
-    stamp_at: usize,
+    stamps_at: Vec<usize>,
 }
 
 impl Template {
-    /// Appends the publication of one event.
-    pub(crate) fn append(&self, due_ns: u64, sequence: u32, out: &mut Vec<u8>) {
-        let stamp_at = out.len() + self.stamp_at;
-        out.extend_from_slice(&self.bytes);
-        out[stamp_at..stamp_at + STAMP_BYTES].copy_from_slice(&write_stamp(due_ns, sequence));
+    fn of(bytes: String) -> Self {
+        let stamps_at = bytes.match_indices('^').map(|(at, _)| at).collect();
+        Self { bytes: bytes.into_bytes(), stamps_at }
     }
+
+    /// A native request with so many small events, each with its stamp in its subject: no two events
+    /// have the same subject.
+    pub(crate) fn batch(address: SocketAddr, events: u32) -> Self {
+        let events = vec![small_event(); events as usize].join(",");
+        Self::of(post(address, "/v1/events", "application/json", &format!("[{events}]")))
+    }
+
+    /// A native request with one such event.
+    pub(crate) fn single(address: SocketAddr) -> Self {
+        Self::of(post(address, "/v1/events", "application/json", &small_event()))
+    }
+
+    /// How many events a publication holds.
+    pub(crate) fn events(&self) -> u32 {
+        self.stamps_at.len() as u32
+    }
+
+    /// Appends a publication; the stamps' sequence numbers begin with `sequence`.
+    pub(crate) fn append(&self, due_ns: u64, sequence: u32, out: &mut Vec<u8>) {
+        let begin = out.len();
+        out.extend_from_slice(&self.bytes);
+        for (sequence, stamp_at) in (sequence..).zip(&self.stamps_at) {
+            let stamp_at = begin + stamp_at;
+            out[stamp_at..stamp_at + STAMP_BYTES].copy_from_slice(&write_stamp(due_ns, sequence));
+        }
+    }
+}
+
+/// An event that the server renders in about [`SMALL_EVENT_BYTES`]: what it does not bring (`specversion`,
+/// `id`, `source`, `time`) is added.
+fn small_event() -> String {
+    let stamp = String::from_utf8_lossy(&write_stamp(0, 0)).into_owned();
+    let mut event = format!(
+        r#"{{"type":"call.dtmf","subject":"{stamp}","data":{{"digit":"5","duration_ms":120,"channel":"SIP/trunk-00000042","note":""#
+    );
+    while event.len() + ADDED_BYTES + 3 < SMALL_EVENT_BYTES {
+        event.push('.');
+    }
+    event + "\"}}"
 }
 
 /// A small JSON object with a stamp, as a PBX might send it.
@@ -150,6 +191,33 @@ mod tests {
         let (head, body) = text.split_once("\r\n\r\n").expect("a blank line");
         assert!(body.contains(r#"{\"stamp\":\"^0000000000000001:00000002|\""#));
         assert!(head.ends_with(&format!("Content-Length: {}", body.len())));
+    }
+
+    #[test]
+    fn a_batch_stamps_each_event() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 8080));
+        let template = Template::batch(address, 3);
+        assert_eq!(template.events(), 3);
+        let mut out = b"before".to_vec();
+        template.append(1, 7, &mut out);
+        let text = String::from_utf8(out).expect("ASCII");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a blank line");
+        assert!(head.ends_with(&format!("Content-Length: {}", body.len())));
+        for sequence in 7..10 {
+            assert_eq!(body.matches(&format!(r#""subject":"^0000000000000001:{sequence:08x}|""#)).count(), 1);
+        }
+        assert_eq!(Template::single(address).events(), 1);
+    }
+
+    #[test]
+    fn a_small_event_is_rendered_in_the_promised_size() {
+        let added = r#""specversion":"1.0","id":"019ab2c3-0000-7000-8000-000000000000","source":"offhook","time":"2026-01-31T12:00:00.000Z","#;
+        let rendered = small_event().replacen('{', &format!("{{{added}"), 1);
+        assert!(
+            (SMALL_EVENT_BYTES - 2..=SMALL_EVENT_BYTES + 2).contains(&rendered.len()),
+            "{}",
+            rendered.len()
+        );
     }
 
     #[test]

@@ -67,6 +67,26 @@ fn parse(bytes: &[u8]) -> Result<Option<(Reply, usize)>> {
     Ok(body.map(|(body, length)| (Reply { status, body }, start + length)))
 }
 
+/// The length of the request or answer at the beginning of `bytes`, or `None` if it is not all there. It
+/// only looks for the end, because it stands where time is measured.
+pub(crate) fn message_length(bytes: &[u8]) -> Result<Option<usize>> {
+    let Some(head_end) = memmem::find(bytes, b"\r\n\r\n") else { return Ok(None) };
+    let head = &bytes[..head_end];
+    let mut from = 0;
+    while let Some(at) = memchr::memchr(b'\n', &head[from..]) {
+        from += at + 1;
+        let Some((name, value)) = head[from..].split_at_checked(CONTENT_LENGTH.len()) else { break };
+        if name.eq_ignore_ascii_case(CONTENT_LENGTH) {
+            let value = value.split(|byte| *byte == b'\r').next().unwrap_or_default();
+            let length = head_end + 4 + str::from_utf8(value)?.trim().parse::<usize>()?;
+            return Ok((bytes.len() >= length).then_some(length));
+        }
+    }
+    Err(format!("a message without Content-Length: {:?}", String::from_utf8_lossy(head)).into())
+}
+
+const CONTENT_LENGTH: &[u8] = b"content-length:";
+
 /// The chunked body at the beginning of `bytes` and its coded length, or `None` if it is not all there.
 fn unchunk(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>> {
     let (mut body, mut at) = (Vec::new(), 0);
@@ -143,6 +163,17 @@ mod tests {
             }
             assert_eq!(found, expected, "pieces of {size} bytes");
         }
+    }
+
+    #[test]
+    fn a_message_ends_where_its_length_says() {
+        let message = b"POST / HTTP/1.1\r\nHost: h\r\nContent-LENGTH: 3 \r\nX: y\r\n\r\nabcPOST /";
+        for end in 0..message.len() {
+            let expected = (end >= message.len() - 6).then_some(message.len() - 6);
+            assert_eq!(message_length(&message[..end]).expect("well-formed"), expected, "{end} bytes");
+        }
+        assert!(message_length(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").is_err());
+        assert!(message_length(b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n").is_err());
     }
 
     #[test]

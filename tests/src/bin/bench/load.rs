@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use crate::Result;
 use crate::dialect::Dialect;
 use crate::fleet::Fleet;
-use crate::machine::{Busy, CoreClock};
 use crate::publish::Publisher;
+use crate::rate::{Rate, Watch};
 
 /// Without any progress for this long, what is missing counts as lost.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,24 +32,10 @@ pub(crate) enum Pace {
 pub(crate) struct Run {
     /// Events published.
     pub(crate) events: u32,
-    /// Events times subscribers.
-    pub(crate) deliveries: u64,
-    /// From the first publication to the last delivery.
-    pub(crate) wall: Duration,
     /// From due time to delivery, in nanoseconds; kept for paced runs alone.
     pub(crate) latencies_ns: Vec<u64>,
-    /// How busy both cores were.
-    pub(crate) busy: Busy,
-    /// The share of the time in which other programs kept the server or the load waiting, whichever is
-    /// larger; known to those who know the server's process.
-    pub(crate) kept_waiting: f64,
-}
-
-impl Run {
-    /// Deliveries a second.
-    pub(crate) fn deliveries_per_second(&self) -> f64 {
-        self.deliveries as f64 / self.wall.as_secs_f64()
-    }
+    /// Deliveries (events times subscribers), from the first publication to the last delivery.
+    pub(crate) rate: Rate,
 }
 
 /// A publisher and its subscribers.
@@ -73,10 +59,11 @@ impl Load {
         Ok(load)
     }
 
-    /// Publishes for `span`, then waits until everything is delivered and answered.
-    pub(crate) fn run(&mut self, pace: Pace, span: Duration) -> Result<Run> {
+    /// Publishes for `span`, then waits until everything is delivered and answered. `processes` are the
+    /// server's, as far as they are known.
+    pub(crate) fn run(&mut self, pace: Pace, span: Duration, processes: &[u32]) -> Result<Run> {
         let (published, delivered) = (self.publisher.published(), self.delivered);
-        let (cores, begin_ns) = (CoreClock::read()?, self.now_ns());
+        let (watch, begin_ns) = (Watch::start(processes)?, self.now_ns());
         let end_ns = begin_ns + span.as_nanos() as u64;
         let mut due_ns = begin_ns;
         let mut latencies_ns = Vec::new();
@@ -108,11 +95,8 @@ impl Load {
         }
         Ok(Run {
             events: self.publisher.published() - published,
-            deliveries: self.delivered - delivered,
-            wall: Duration::from_nanos(self.now_ns() - begin_ns),
             latencies_ns,
-            busy: cores.busy_since()?,
-            kept_waiting: 0.0,
+            rate: watch.stop(self.delivered - delivered)?,
         })
     }
 
@@ -197,9 +181,9 @@ mod tests {
         for coalesce in [false, true] {
             let mut load = load_on_a_floor(coalesce, 3);
             for pace in [Pace::Window(1), Pace::Window(8), Pace::Bursts(8), Pace::Rate(200)] {
-                let run = load.run(pace, Duration::from_millis(50)).expect("nothing is lost");
+                let run = load.run(pace, Duration::from_millis(50), &[]).expect("nothing is lost");
                 assert!(run.events > 0);
-                assert_eq!(run.deliveries, u64::from(run.events) * 3);
+                assert_eq!(run.rate.done, u64::from(run.events) * 3);
             }
         }
     }
@@ -207,7 +191,7 @@ mod tests {
     #[test]
     fn a_paced_run_keeps_its_rate_and_its_latencies() {
         let mut load = load_on_a_floor(false, 2);
-        let run = load.run(Pace::Rate(100), Duration::from_millis(100)).expect("nothing is lost");
+        let run = load.run(Pace::Rate(100), Duration::from_millis(100), &[]).expect("nothing is lost");
         assert_eq!(run.events, 10);
         assert_eq!(run.latencies_ns.len(), 20);
     }

@@ -4,13 +4,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::Result;
-use crate::dialect::{Dialect, create_handler, handler_href, open_handler};
+use crate::dialect::{Dialect, Template, create_handler, handler_href, open_handler};
+use crate::disk::GROUP_RECORDS;
 use crate::fleet::Fleet;
+use crate::flow::{Flow, Until};
+use crate::folder::Folder;
 use crate::http::Client;
 use crate::load::{Load, Pace, Run};
 use crate::machine::{self, Cores};
-use crate::options::{IdleOptions, LoadOptions};
-use crate::process::{Process, Scheduled, Server, settled_memory};
+use crate::options::{IdleOptions, LoadOptions, PublishOptions};
+use crate::process::{Process, Scheduled, Server, Setup, settled_memory};
+use crate::rate::Rate;
 use crate::stats::percentile;
 
 /// The subject of events to everybody.
@@ -25,30 +29,71 @@ const FILTER_BURST: u32 = 32;
 /// Eventhandlers created with one write.
 const CREATED_AT_ONCE: usize = 50;
 
-/// Starts `server`, hands it to `measure`, and lets an error say how the server fared.
-fn with<T>(server: Server, measure: impl FnOnce(&Process) -> Result<T>) -> Result<T> {
-    let mut process = Process::start(server)?;
+/// Durable ingest: 32 requests of a hundred events in flight.
+const INGEST_CONNECTIONS: usize = 4;
+const INGEST_DEPTH: u32 = 8;
+
+/// Publishers of single events.
+const PUBLISHERS: usize = 64;
+
+/// Where a server keeps its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Log {
+    /// In memory (`--data none`).
+    Memory,
+    /// In a fresh folder on a disk (`--data FOLDER`).
+    Disk,
+}
+
+/// Starts `server` with its log in `folder`, if it is to be on disk, and perhaps with a config file; hands
+/// it to `measure`, and lets an error say how the server fared.
+pub(crate) fn with<T>(
+    server: Server,
+    log: Log,
+    config: Option<&str>,
+    measure: impl FnOnce(&Process) -> Result<T>,
+) -> Result<T> {
+    let folder = if log == Log::Disk || config.is_some() { Some(Folder::on_disk()?) } else { None };
+    let mut setup = Setup::default();
+    if let Some(folder) = &folder {
+        setup.data = (log == Log::Disk).then(|| folder.file("data"));
+        setup.config = config.map(|text| folder.write("offhook.toml", text.as_bytes())).transpose()?;
+    }
+    let mut process = Process::start(server, &setup)?;
     measure(&process).map_err(|error| process.explain(error))
 }
 
 /// Delivers events to `subscribers` streams for `span`.
 pub(crate) fn delivery(
     server: Server,
+    log: Log,
     dialect: Dialect,
     subscribers: usize,
     pace: Pace,
     span: Duration,
 ) -> Result<Run> {
-    with(server, |process| {
-        let mut load = subscribe(process.address(), dialect, subscribers)?;
-        let both = [process.id(), std::process::id()];
-        let before = both.map(Scheduled::of);
-        let mut run = load.run(pace, span)?;
-        for (before, after) in before.into_iter().zip(both.map(Scheduled::of)) {
-            let waited = Duration::from_nanos(after?.waited_ns.saturating_sub(before?.waited_ns));
-            run.kept_waiting = run.kept_waiting.max(waited.div_duration_f64(run.wall));
-        }
-        Ok(run)
+    with(server, log, None, |process| {
+        subscribe(process.address(), dialect, subscribers)?.run(pace, span, &[process.id()])
+    })
+}
+
+/// Publishes requests of [`GROUP_RECORDS`] events for `span`, as many in flight as pay.
+pub(crate) fn ingest(server: Server, span: Duration) -> Result<Rate> {
+    with(server, Log::Disk, None, |process| {
+        let template = Template::batch(process.address(), GROUP_RECORDS);
+        let mut flow = Flow::connect(process.address(), &template, INGEST_CONNECTIONS, INGEST_DEPTH)?;
+        flow.warm_up()?;
+        flow.run(Until::Span(span), &[process.id()])
+    })
+}
+
+/// Publishes single events for `span` over many connections, one request in flight on each.
+pub(crate) fn publishers(server: Server, log: Log, span: Duration) -> Result<Rate> {
+    with(server, log, None, |process| {
+        let template = Template::single(process.address());
+        let mut flow = Flow::connect(process.address(), &template, PUBLISHERS, 1)?;
+        flow.warm_up()?;
+        flow.run(Until::Span(span), &[process.id()])
     })
 }
 
@@ -59,7 +104,9 @@ fn subscribe(address: SocketAddr, dialect: Dialect, subscribers: usize) -> Resul
 
 /// Bytes of private memory per open stream that waits for events.
 pub(crate) fn idle(server: Server, dialect: Dialect, streams: usize) -> Result<f64> {
-    with(server, |process| memory_per_stream(process.address(), process.id(), dialect, streams))
+    with(server, Log::Memory, None, |process| {
+        memory_per_stream(process.address(), process.id(), dialect, streams)
+    })
 }
 
 fn memory_per_stream(address: SocketAddr, pid: u32, dialect: Dialect, streams: usize) -> Result<f64> {
@@ -75,14 +122,14 @@ fn memory_per_stream(address: SocketAddr, pid: u32, dialect: Dialect, streams: u
 /// Nanoseconds of the server's CPU time for one event, published against `handlers` eventhandlers with
 /// distinct resource ids. Exactly one of them matches; its stream is open, which proves the match.
 pub(crate) fn filters(server: Server, handlers: usize, span: Duration) -> Result<f64> {
-    with(server, |process| {
+    with(server, Log::Memory, None, |process| {
         let address = process.address();
         let href = create_handlers(address, handlers)?;
         let fleet = Fleet::open(address, &open_handler(address, &href), 1)?;
         let subject = format!("call/call-{MATCHING_HANDLER}");
         let mut load = Load::start(address, Dialect::Xms, &subject, fleet)?;
         let before = Scheduled::of(process.id())?;
-        let run = load.run(Pace::Bursts(FILTER_BURST), span)?;
+        let run = load.run(Pace::Bursts(FILTER_BURST), span, &[])?;
         let after = Scheduled::of(process.id())?;
         Ok(after.ran_ns.saturating_sub(before.ran_ns) as f64 / f64::from(run.events))
     })
@@ -112,15 +159,27 @@ pub(crate) fn load_by_hand(options: &LoadOptions) -> Result<()> {
     machine::pin(Cores::of_this_machine().load)?;
     let pace = options.rate.map_or(Pace::Window(options.window), Pace::Rate);
     let span = Duration::from_secs(options.seconds);
-    let mut run = subscribe(options.address, options.dialect, options.subscribers)?.run(pace, span)?;
-    println!("{} events, {} deliveries, none lost", run.events, run.deliveries);
-    println!("{:.0} deliveries a second", run.deliveries_per_second());
-    println!("busy cores: {} (server, load)", run.busy);
+    let mut run = subscribe(options.address, options.dialect, options.subscribers)?.run(pace, span, &[])?;
+    println!("{} events, {} deliveries, none lost", run.events, run.rate.done);
+    println!("{:.0} deliveries a second", run.rate.per_second());
+    println!("busy cores: {} (server, load)", run.rate.busy);
     for percent in [50, 99] {
         if let Some(ns) = percentile(&mut run.latencies_ns, percent) {
             println!("p{percent}: {:.0} µs", ns as f64 / 1000.0);
         }
     }
+    Ok(())
+}
+
+/// Publishers alone, against a server that somebody else has started.
+pub(crate) fn publish_by_hand(options: &PublishOptions) -> Result<()> {
+    machine::pin(Cores::of_this_machine().load)?;
+    let template = Template::batch(options.address, options.batch);
+    let mut flow = Flow::connect(options.address, &template, options.connections, options.depth)?;
+    flow.warm_up()?;
+    let rate = flow.run(Until::Span(Duration::from_secs(options.seconds)), &[])?;
+    println!("{} events, all accepted; {:.0} a second", rate.done, rate.per_second());
+    println!("busy cores: {} (server, load)", rate.busy);
     Ok(())
 }
 

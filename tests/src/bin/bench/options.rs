@@ -32,6 +32,12 @@ pub(crate) enum Command {
     Load(LoadOptions),
     /// Memory per idle stream of a running server
     Idle(IdleOptions),
+    /// Publishers, and no subscriber, against a running server
+    Publish(PublishOptions),
+    /// The floor of durable ingest: groups of records appended to a file written before
+    DiskFloor(DiskFloorOptions),
+    /// The floor of webhooks: the same request again and again, until the receiver closes
+    HookFloor(HookFloorOptions),
     /// Run a command on one core
     #[command(hide = true)]
     Pinned(PinnedOptions),
@@ -131,11 +137,56 @@ pub(crate) struct IdleOptions {
     #[arg(long, value_enum)]
     pub(crate) dialect: Dialect,
     /// Open streams
-    #[arg(long, default_value_t = crate::plan::IDLE_STREAMS)]
+    #[arg(long, default_value_t = crate::pair::IDLE_STREAMS)]
     pub(crate) streams: usize,
     /// The server's process id
     #[arg(long)]
     pub(crate) pid: u32,
+}
+
+/// Options of `publish`.
+#[derive(Debug, Args)]
+pub(crate) struct PublishOptions {
+    /// The server's address
+    #[arg(long)]
+    pub(crate) address: SocketAddr,
+    /// Publishers, one connection each
+    #[arg(long, default_value_t = 4)]
+    pub(crate) connections: usize,
+    /// Requests of each publisher in flight
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) depth: u32,
+    /// Events of each request
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) batch: u32,
+    /// Seconds to publish for
+    #[arg(long, default_value_t = 5)]
+    pub(crate) seconds: u64,
+}
+
+/// Options of `disk-floor`.
+#[derive(Debug, Args)]
+pub(crate) struct DiskFloorOptions {
+    /// The file to write, which must not exist; it is removed afterwards
+    #[arg(long)]
+    pub(crate) file: PathBuf,
+    /// Milliseconds to append for
+    #[arg(long, default_value_t = 5000)]
+    pub(crate) milliseconds: u64,
+}
+
+/// Options of `hook-floor`.
+#[derive(Debug, Args)]
+pub(crate) struct HookFloorOptions {
+    /// The receiver's address
+    #[arg(long)]
+    pub(crate) address: SocketAddr,
+    /// A file with the request, head and body
+    #[arg(long)]
+    pub(crate) request: PathBuf,
+    /// Kept-alive connections, one request in flight on each
+    #[arg(long, default_value_t = crate::hooks::CONCURRENCY)]
+    pub(crate) connections: usize,
 }
 
 /// Options of `pinned`.

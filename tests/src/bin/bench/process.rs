@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
@@ -54,17 +54,53 @@ impl Server {
         }
     }
 
-    /// The program, looked for beside this one, and its arguments.
-    fn command(self) -> Result<(PathBuf, &'static [&'static str])> {
+    /// What starts it. The program is looked for beside this one; floors take no setup.
+    fn command(self, setup: &Setup) -> Result<Command> {
         let this = std::env::current_exe()?;
-        Ok(match (self, self.package()) {
-            (_, Some(binary)) => {
-                (this.with_file_name(binary), &["--listen", "127.0.0.1:0", "--data", "none"])
-            }
-            (Self::Ceiling, _) => (this, &["floor", "--coalesce", "0"]),
-            (_, None) => (this, &["floor", "--coalesce", "1"]),
-        })
+        let Some(binary) = self.package() else {
+            let mut command = on_the_servers_core(&this)?;
+            command.args(["floor", "--coalesce", if self == Self::Ceiling { "0" } else { "1" }]);
+            return Ok(command);
+        };
+        let mut command = on_the_servers_core(&this.with_file_name(binary))?;
+        command.args(["--listen", "127.0.0.1:0", "--data"]);
+        command.arg(setup.data.as_deref().unwrap_or(Path::new("none")));
+        if let Some(config) = &setup.config {
+            command.arg("--config").arg(config);
+        }
+        Ok(command)
     }
+}
+
+/// What a server is started with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Setup {
+    /// The folder of its log; `None` keeps records in memory.
+    pub(crate) data: Option<PathBuf>,
+    /// Its config file.
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// A command that becomes `program` on the server's core, to be ended together with this process.
+fn on_the_servers_core(program: &Path) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("pinned").arg(Cores::of_this_machine().server.to_string()).arg(program);
+    for name in std::env::vars_os().map(|(name, _)| name).filter(is_a_setting) {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    Ok(command)
+}
+
+/// What this program says on stdout when it is run with these arguments on the server's core.
+pub(crate) fn output(arguments: &[OsString]) -> Result<String> {
+    let mut command = on_the_servers_core(&std::env::current_exe()?)?;
+    let output = command.args(arguments).stdout(Stdio::piped()).output()?;
+    if !output.status.success() {
+        let (status, said) = (output.status, String::from_utf8_lossy(&output.stderr));
+        return Err(format!("bench {arguments:?} ended with {status}: {said}").into());
+    }
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// A running server.
@@ -77,27 +113,32 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a server on its core and waits until it listens.
-    pub(crate) fn start(server: Server) -> Result<Self> {
-        let (program, arguments) = server.command()?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("pinned").arg(Cores::of_this_machine().server.to_string()).arg(&program).args(arguments);
-        for name in std::env::vars_os().map(|(name, _)| name).filter(is_a_setting) {
-            command.env_remove(name);
-        }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    pub(crate) fn start(server: Server, setup: &Setup) -> Result<Self> {
+        let (mut process, address) = Self::spawn(server.command(setup)?)?;
+        process.address = process.wait_for(&address, server)?;
+        Ok(process)
+    }
+
+    /// Starts this program with these arguments on the server's core, as a client that listens nowhere.
+    pub(crate) fn start_client(arguments: &[OsString]) -> Result<Self> {
+        let mut command = on_the_servers_core(&std::env::current_exe()?)?;
+        command.args(arguments);
+        Ok(Self::spawn(command)?.0)
+    }
+
+    /// The child, and where its address will be told.
+    fn spawn(mut command: Command) -> Result<(Self, Receiver<SocketAddr>)> {
         let mut child = command.spawn()?;
         let stderr = child.stderr.take();
-
         // From here on the guard ends the child, whatever goes wrong.
         let (unknown, log) = (SocketAddr::from(([0; 4], 0)), Arc::default());
-        let mut process = Self { child, address: unknown, log };
+        let process = Self { child, address: unknown, log };
         let (found, address) = mpsc::channel();
         if let Some(stderr) = stderr {
             let log = Arc::clone(&process.log);
             std::thread::spawn(move || follow(stderr, &log, &found));
         }
-        process.address = process.wait_for(&address, server)?;
-        Ok(process)
+        Ok((process, address))
     }
 
     fn wait_for(&mut self, address: &Receiver<SocketAddr>, server: Server) -> Result<SocketAddr> {

@@ -1,7 +1,11 @@
 //! The publisher: one connection that pipelines.
+//!
+//! Each request holds as many events as its template; each answer must accept all of them.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+
+use memchr::memmem;
 
 use crate::Result;
 use crate::dialect::{Dialect, Template};
@@ -16,6 +20,8 @@ pub(crate) struct Publisher {
     sequence: u32,
     unanswered: u32,
     out: Vec<u8>,
+    /// How much of `out` is written.
+    written: usize,
     replies: Replies,
 }
 
@@ -33,6 +39,7 @@ impl Publisher {
             sequence: 0,
             unanswered: 0,
             out: Vec::new(),
+            written: 0,
             replies: Replies::default(),
         })
     }
@@ -47,31 +54,43 @@ impl Publisher {
         self.sequence
     }
 
-    /// How many of them are not answered yet.
+    /// How many events each request holds.
+    pub(crate) fn events_per_request(&self) -> u32 {
+        self.template.events()
+    }
+
+    /// How many requests are not answered yet.
     pub(crate) fn unanswered(&self) -> u32 {
         self.unanswered
     }
 
-    /// Queues one event.
+    /// Whether a part of a request waits for room in the socket.
+    pub(crate) fn is_stuck(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    /// Queues one request.
     pub(crate) fn publish(&mut self, due_ns: u64) {
         self.template.append(due_ns, self.sequence, &mut self.out);
-        self.sequence += 1;
+        self.sequence += self.template.events();
         self.unanswered += u32::from(self.answers);
     }
 
     /// Writes what is queued, as far as the socket takes it.
     pub(crate) fn flush(&mut self) -> Result<()> {
-        while !self.out.is_empty() {
-            match self.stream.write(&self.out) {
-                Ok(written) => drop(self.out.drain(..written)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+        while self.written < self.out.len() {
+            match self.stream.write(&self.out[self.written..]) {
+                Ok(written) => self.written += written,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(format!("publishing failed: {error}").into()),
             }
         }
+        self.out.clear();
+        self.written = 0;
         Ok(())
     }
 
-    /// Reads replies; each must accept an event.
+    /// Reads replies; each must accept all events of a request.
     pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> Result<()> {
         let read = match self.stream.read(buffer) {
             Ok(0) => return Err("the server closed the publisher's connection".into()),
@@ -85,8 +104,32 @@ impl Publisher {
                 let body = String::from_utf8_lossy(&reply.body);
                 return Err(format!("an event was not accepted: {}, {body}", reply.status).into());
             }
+            check_accepted(&reply.body, self.template.events())?;
             self.unanswered = self.unanswered.checked_sub(1).ok_or("a reply without a request")?;
         }
         Ok(())
+    }
+}
+
+/// Whether a reply (docs/native.md) names as many events as were sent.
+fn check_accepted(body: &[u8], events: u32) -> Result<()> {
+    let accepted = memmem::find_iter(body, b"\"seq\":").count();
+    if accepted == events as usize {
+        return Ok(());
+    }
+    let body = String::from_utf8_lossy(body);
+    Err(format!("{accepted} of the {events} events of a request were accepted: {body}").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_event_of_a_request_is_to_be_accepted() {
+        let body = br#"{"accepted":[{"id":"a","seq":1},{"id":"b","seq":2}]}"#;
+        assert!(check_accepted(body, 2).is_ok());
+        assert!(check_accepted(body, 3).is_err() && check_accepted(body, 1).is_err());
+        assert!(check_accepted(b"{}", 1).is_err());
     }
 }

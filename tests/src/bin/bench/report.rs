@@ -60,6 +60,8 @@ pub(crate) enum Wanted {
     AtLeast(f64),
     /// Less is better.
     AtMost(f64),
+    /// Nothing: the figure is only told.
+    Stated,
 }
 
 impl Wanted {
@@ -67,6 +69,7 @@ impl Wanted {
         match self {
             Self::AtLeast(bound) => value >= bound,
             Self::AtMost(bound) => value <= bound,
+            Self::Stated => true,
         }
     }
 
@@ -74,6 +77,7 @@ impl Wanted {
         match self {
             Self::AtLeast(bound) => format!("at least {}", unit.show(bound)),
             Self::AtMost(bound) => format!("at most {}", unit.show(bound)),
+            Self::Stated => "-".to_owned(),
         }
     }
 }
@@ -110,7 +114,7 @@ impl fmt::Display for Row {
         let largest = self.unit.show(values.iter().copied().fold(f64::NEG_INFINITY, f64::max));
         let bound = if self.is_lower_bound() { " or more" } else { "" };
         let met = match self.wanted {
-            None => "-",
+            None | Some(Wanted::Stated) => "-",
             Some(wanted) if wanted.is_met_by(median) => "yes",
             Some(_) => "no",
         };
@@ -203,6 +207,12 @@ mod tests {
         assert_eq!(row(&[0.91, 0.99, 0.93], false).to_string(), expected);
         let expected = "| xms-w1 | mio | 0.80 or more | 0.80 | 0.80 | at least 0.90 | no | 99 %, 50 % |";
         assert_eq!(row(&[0.8], true).to_string(), expected);
+    }
+
+    #[test]
+    fn what_is_only_stated_meets_no_bound() {
+        let row = Row { wanted: Some(Wanted::Stated), ..row(&[0.93], false) };
+        assert_eq!(row.to_string(), "| xms-w1 | mio | 0.93 | 0.93 | 0.93 | - | - | 99 %, 50 % |");
     }
 
     #[test]

@@ -28,6 +28,14 @@ fn read_stamp(bytes: &[u8]) -> Option<(u64, u32)> {
     Some((read_hex(&bytes[DUE])?, u32::try_from(read_hex(&bytes[SEQUENCE])?).ok()?))
 }
 
+/// The sequence number of the first stamp in `bytes`.
+pub(crate) fn first_sequence(bytes: &[u8]) -> Option<u32> {
+    memchr::memchr_iter(b'^', bytes)
+        .filter_map(|at| read_stamp(bytes.get(at..at + STAMP_BYTES)?))
+        .map(|(_, sequence)| sequence)
+        .next()
+}
+
 fn write_hex(digits: &mut [u8], mut value: u64) {
     for digit in digits.iter_mut().rev() {
         *digit = b"0123456789abcdef"[(value & 15) as usize];
@@ -131,6 +139,14 @@ mod tests {
     fn a_stamp_reads_back() {
         assert_eq!(&write_stamp(0x1234, 0xab), b"^0000000000001234:000000ab|");
         assert_eq!(read_stamp(&write_stamp(u64::MAX, u32::MAX)), Some((u64::MAX, u32::MAX)));
+    }
+
+    #[test]
+    fn the_first_stamp_is_found() {
+        assert_eq!(first_sequence(&stream()), Some(0));
+        assert_eq!(first_sequence(&write_stamp(1, 0xab)), Some(0xab));
+        assert_eq!(first_sequence(&write_stamp(1, 0xab)[..STAMP_BYTES - 1]), None);
+        assert_eq!(first_sequence(b"no ^ stamp"), None);
     }
 
     #[test]
