@@ -4,13 +4,15 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
 
 use crate::Result;
 use crate::machine::Cores;
@@ -244,13 +246,26 @@ impl Scheduled {
     pub(crate) fn of(pid: u32) -> Result<Self> {
         let mut total = Self::default();
         for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-            let schedstat = fs::read_to_string(thread?.path().join("schedstat"))?;
+            // A thread may end between being listed and being asked; what it ran is forgotten then.
+            let Some(schedstat) = unless_gone(fs::read_to_string(thread?.path().join("schedstat")))? else {
+                continue;
+            };
             let mut fields = schedstat.split_whitespace().map_while(|field| field.parse::<u64>().ok());
             let (ran_ns, waited_ns) = fields.next().zip(fields.next()).ok_or("schedstat has no figures")?;
             total.ran_ns += ran_ns;
             total.waited_ns += waited_ns;
         }
         Ok(total)
+    }
+}
+
+/// `None` of a thread that has ended (proc(5): no entry, or no such process once it is open).
+fn unless_gone(text: std::io::Result<String>) -> Result<Option<String>> {
+    match text {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -272,6 +287,14 @@ mod tests {
     fn memory_is_read_in_bytes() {
         assert_eq!(rss_anon("VmRSS:\t  2048 kB\nRssAnon:\t     100 kB\n"), Some(102_400));
         assert_eq!(rss_anon("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn threads_may_end_while_they_are_asked() {
+        let error = |number| Err(std::io::Error::from_raw_os_error(number));
+        assert_eq!(unless_gone(error(Errno::NOENT.raw_os_error())).expect("gone"), None);
+        assert_eq!(unless_gone(error(Errno::SRCH.raw_os_error())).expect("gone"), None);
+        assert!(unless_gone(error(Errno::ACCESS.raw_os_error())).is_err());
     }
 
     #[test]
