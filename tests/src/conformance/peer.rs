@@ -195,7 +195,7 @@ pub(super) fn content(chunk: &[u8]) -> &[u8] {
 pub(super) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// A request of HTTP/1.1. `fields` are whole lines; a body gets its `Content-Length`.
-pub(super) fn request(line: &str, fields: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn request(line: &str, fields: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
     let mut request = format!("{line} HTTP/1.1\r\nHost: localhost:8080\r\n{fields}");
     if !body.is_empty() {
@@ -208,12 +208,12 @@ pub(super) fn request(line: &str, fields: &str, body: impl AsRef<[u8]>) -> Vec<u
 }
 
 /// A request without a body.
-pub(super) fn get(target: &str) -> Vec<u8> {
+pub(crate) fn get(target: &str) -> Vec<u8> {
     request(&format!("GET {target}"), "", "")
 }
 
 /// The value after `mark` in `text`, up to the next quote, comma, brace, blank or line end.
-pub(super) fn value_after<'t>(text: &'t str, mark: &str) -> &'t str {
+pub(crate) fn value_after<'t>(text: &'t str, mark: &str) -> &'t str {
     let start = text.find(mark).unwrap_or_else(|| panic!("{mark} is not in {text}")) + mark.len();
     let rest = &text[start..];
     &rest[..rest.find(['"', ',', '}', ' ', '\r', '\n']).unwrap_or(rest.len())]

@@ -15,7 +15,7 @@ use std::io::{BufRead as _, BufReader};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long anything may take before the test fails. No test relies on it.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 const READY: &str = "listening on http://";
 
@@ -51,14 +51,12 @@ impl Subject {
     /// A server that is ready, with exactly these arguments beside the config file.
     pub(super) fn start(&self, config: Option<&str>, arguments: &[&str]) -> Server {
         let mut server = self.spawn(config, arguments);
-        let line = server.wait_for(READY);
-        let address = line.split(READY).nth(1).and_then(|rest| rest.trim().parse().ok());
-        server.address = address.unwrap_or_else(|| panic!("no address in {line:?}"));
+        server.wait_until_ready();
         server
     }
 
     /// A process that may or may not become ready.
-    pub(super) fn spawn(&self, config: Option<&str>, arguments: &[&str]) -> Server {
+    pub(crate) fn spawn(&self, config: Option<&str>, arguments: &[&str]) -> Server {
         let config = config.map(ScratchFile::new);
         let mut command = Command::new(self.program);
         // The environment of whoever runs the tests configures nothing.
@@ -85,10 +83,10 @@ impl Subject {
 
 /// A running server.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Child,
     /// Where it listens.
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
     log: Arc<Log>,
     /// Lines of the log that were waited for already.
     read: usize,
@@ -96,6 +94,13 @@ pub(super) struct Server {
 }
 
 impl Server {
+    /// Waits until it says where it listens.
+    pub(crate) fn wait_until_ready(&mut self) {
+        let line = self.wait_for(READY);
+        let address = line.split(READY).nth(1).and_then(|rest| rest.trim().parse().ok());
+        self.address = address.unwrap_or_else(|| panic!("no address in {line:?}"));
+    }
+
     /// The next line of the log that holds `part`.
     pub(super) fn wait_for(&mut self, part: &str) -> String {
         let found = self.log.wait(|lines, ended| {
@@ -117,7 +122,7 @@ impl Server {
     }
 
     /// Sends a signal to this process alone.
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("the process is there");
     }
 
@@ -144,7 +149,7 @@ impl Server {
     }
 
     /// Waits for the end of the process: its exit code (`None`: a signal ended it) and its whole log.
-    pub(super) fn wait_exit(&mut self) -> (Option<i32>, String) {
+    pub(crate) fn wait_exit(&mut self) -> (Option<i32>, String) {
         let ended = self.log.wait(|_, ended| ended.then_some(()));
         assert!(ended.is_some(), "the server did not end; its log:\n{}", self.log.lines().join("\n"));
         let status = self.child.wait().expect("the process can be waited for");
@@ -152,7 +157,7 @@ impl Server {
     }
 
     /// kill -9, and the end of the process.
-    pub(super) fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("the process is there");
         self.child.wait().expect("the process can be waited for");
     }

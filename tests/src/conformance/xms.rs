@@ -4,7 +4,7 @@ use super::peer::{LAST_CHUNK, Peer, content, get, request, value_after};
 use super::server::Server;
 
 /// The collection of the application `app`.
-pub(super) const COLLECTION: &str = "/default/eventhandlers?appid=app";
+pub(crate) const COLLECTION: &str = "/default/eventhandlers?appid=app";
 
 /// The chunk that every stream starts with, as captured.
 pub(super) const KEEPALIVE: &[u8] =
@@ -21,7 +21,7 @@ pub(super) fn document(subscriptions: &str) -> String {
 }
 
 /// A POST of such a document.
-pub(super) fn post(subscriptions: &str) -> Vec<u8> {
+pub(crate) fn post(subscriptions: &str) -> Vec<u8> {
     request(&format!("POST {COLLECTION}"), "", document(subscriptions))
 }
 
@@ -30,7 +30,7 @@ pub(super) fn put(id: &str, subscriptions: &str) -> Vec<u8> {
     request(&format!("PUT {}", instance(id)), "", document(subscriptions))
 }
 
-pub(super) fn delete(id: &str) -> Vec<u8> {
+pub(crate) fn delete(id: &str) -> Vec<u8> {
     request(&format!("DELETE {}", instance(id)), "", "")
 }
 
