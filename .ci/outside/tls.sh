@@ -67,7 +67,7 @@ passing self-insecure self 'insecure = true'
 passing self-pin self "pin_sha256 = \"$(cat "$folder/tls/self.sha256")\""
 failing wrong-pin self "pin_sha256 = \"$(cat "$folder/tls/good.sha256")\"" 'pin'
 failing expired expired 'ca = "ca.pem"' '[Ee]xpired'
-passing expired-insecure expired 'ca = "ca.pem", insecure = true'
+passing expired-insecure expired 'insecure = true'
 failing misnamed misnamed 'ca = "ca.pem"' 'name'
 failing no-client-cert asks 'ca = "ca.pem"' '[Cc]ertificate|alert|closed|handshake'
 passing client-cert asks 'ca = "ca.pem", client_cert = "client.pem", client_key = "client.key"'

@@ -547,6 +547,12 @@ impl Outbox {
         if destination.enqueue(entry(seq, wall, &event, true)) {
             self.bytes += event.bytes() + LETTER_BYTES;
         }
+        if let Some(lane) = &mut destination.lane
+            && matches!(lane.breaker, Breaker::Open(_))
+        {
+            // Whoever sends again has a reason to think that the receiver is back: one letter finds out at once.
+            lane.breaker = Breaker::Open(hub.now.mono);
+        }
         self.touch(hub, &name);
     }
 

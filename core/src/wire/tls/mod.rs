@@ -98,7 +98,7 @@ impl Tls {
         } else if let Some(pin) = self.pin_sha256 {
             Judge::Pin(pin)
         } else {
-            Judge::roots(self.roots(base)?, base)?
+            Judge::roots(self.roots(base)?, self.own()?, base)?
         };
         let verifier = Arc::new(Verifier::new(judge, base));
         let versions: &[_] = if self.only_tls13 {
@@ -128,8 +128,13 @@ impl Tls {
         Ok(Compiled { config: Arc::new(config), verifier, only_tls13: self.only_tls13 })
     }
 
+    /// The certificates of `ca`.
+    fn own(&self) -> Result<Vec<CertificateDer<'static>>, String> {
+        self.ca.as_ref().map_or(Ok(Vec::new()), |ca| certificates("ca", ca))
+    }
+
     fn roots(&self, base: &TlsBase) -> Result<Arc<RootCertStore>, String> {
-        let Some(ca) = &self.ca else {
+        if self.ca.is_none() {
             if self.only_ca {
                 return Err("`only_ca` needs `ca`".to_owned());
             }
@@ -137,9 +142,9 @@ impl Tls {
                 return Err("this machine has no root certificates: install them, or give `ca`".to_owned());
             }
             return Ok(Arc::clone(&base.roots));
-        };
+        }
         let mut roots = if self.only_ca { RootCertStore::empty() } else { RootCertStore::clone(&base.roots) };
-        for certificate in certificates("ca", ca)? {
+        for certificate in self.own()? {
             roots.add(certificate).map_err(|error| format!("a certificate of `ca` is none: {error}"))?;
         }
         Ok(Arc::new(roots))

@@ -20,8 +20,8 @@ const NAMES_MAX: usize = 8;
 /// Who decides.
 #[derive(Debug)]
 pub(super) enum Judge {
-    /// Roots and names.
-    Roots(Arc<WebPkiServerVerifier>),
+    /// Roots and names; the certificates that the destination itself brought.
+    Roots(Arc<WebPkiServerVerifier>, Vec<CertificateDer<'static>>),
     /// The one certificate with this SHA-256.
     Pin([u8; 32]),
     /// Whatever comes is taken.
@@ -29,10 +29,14 @@ pub(super) enum Judge {
 }
 
 impl Judge {
-    pub(super) fn roots(roots: Arc<RootCertStore>, base: &TlsBase) -> Result<Judge, String> {
+    pub(super) fn roots(
+        roots: Arc<RootCertStore>,
+        own: Vec<CertificateDer<'static>>,
+        base: &TlsBase,
+    ) -> Result<Judge, String> {
         WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&base.provider))
             .build()
-            .map(Judge::Roots)
+            .map(|verifier| Judge::Roots(verifier, own))
             .map_err(|error| format!("the roots do not do: {error}"))
     }
 }
@@ -66,6 +70,9 @@ impl Verifier {
 
     fn note(&self, certificate: &CertificateDer<'_>, digest: &[u8]) {
         let mut text = String::from("it offered a certificate ");
+        if let Judge::Pin(_) = self.judge {
+            text.insert_str(0, "it is not the certificate that pin_sha256 names; ");
+        }
         match webpki::EndEntityCert::try_from(certificate) {
             Err(_) => text.push_str("that cannot be read"),
             Ok(parsed) => {
@@ -86,6 +93,11 @@ impl Verifier {
     }
 }
 
+fn is_named(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
+    webpki::EndEntityCert::try_from(certificate)
+        .is_ok_and(|parsed| parsed.verify_is_valid_for_subject_name(name).is_ok())
+}
+
 impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
@@ -100,8 +112,19 @@ impl ServerCertVerifier for Verifier {
             Judge::Nobody => return Ok(ServerCertVerified::assertion()),
             Judge::Pin(pin) if digest == *pin => return Ok(ServerCertVerified::assertion()),
             Judge::Pin(_) => Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)),
-            Judge::Roots(roots) => {
-                roots.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            Judge::Roots(roots, own) => {
+                let verdict =
+                    roots.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+                match verdict {
+                    // Many self-signed certificates say that they are a CA's, and so are no server's. One that the
+                    // destination itself names as trusted is meant.
+                    Err(Error::InvalidCertificate(CertificateError::Other(_)))
+                        if own.contains(end_entity) && is_named(end_entity, server_name) =>
+                    {
+                        return Ok(ServerCertVerified::assertion());
+                    }
+                    other => other,
+                }
             }
         };
         if verdict.is_err() {
