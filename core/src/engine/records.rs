@@ -78,7 +78,7 @@ impl Engine {
     }
 
     /// A record that the log held when the server started, in its order, before anything else happens. State is made of
-    /// it; nobody acts. [`Completion::Recovered`] follows the last one.
+    /// it; nobody acts. [`crate::Completion::Recovered`] follows the last one.
     pub fn recover(&mut self, now: Now, seq: Seq, record: &Arc<Record>) {
         self.hub.recovering = true;
         self.receive_record(now, seq, record);

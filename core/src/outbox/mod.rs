@@ -24,7 +24,7 @@ use foldhash::quality::FixedState;
 pub use lane::Breaker;
 
 use change::{By, Change, Outcomes, Version, When};
-use dead::{DeadLetter, DeadLetters};
+use dead::DeadLetters;
 use lane::Lane;
 use letters::{Entry, Letters, Stage};
 use receiver::{Letter, Receiver, Wrong};
@@ -41,13 +41,16 @@ use crate::hub::Hub;
 use crate::hub::action::Level;
 use crate::log::record::{Actor, Body};
 
+/// A receiver, or the key at fault.
+pub type Made = Result<Box<dyn Receiver>, Wrong>;
+
 /// What gives specifications their meaning: the dialects of destinations.
 #[derive(Clone, Copy, Debug)]
 pub struct Meaning {
     /// The specification of a kind and a name, with all that it takes from the config: so it stands in the log.
     pub settled: fn(&str, &str, &str, &Config) -> Result<String, Wrong>,
     /// Makes a receiver of a kind, a name and a settled specification; the last is whether the config file brought it.
-    pub receiver: fn(&str, &str, &str, &Config, bool) -> Result<Box<dyn Receiver>, Wrong>,
+    pub receiver: fn(&str, &str, &str, &Config, bool) -> Made,
 }
 
 /// What is kept for a letter beside its event, for the bound of `[outbox] pending_bytes`.
@@ -94,7 +97,7 @@ pub struct Destination {
     /// Why it gets nothing more.
     pub disabled: Option<Box<str>>,
     /// Its meaning, or why it has none.
-    receiver: Result<Box<dyn Receiver>, Wrong>,
+    receiver: Made,
     letters: Letters,
     /// Letters that failed, and so are tried again.
     failing: BTreeMap<Seq, Failing>,
@@ -178,7 +181,7 @@ pub enum Applied {
 impl Destination {
     /// What it means, or what is wrong with it.
     pub fn receiver(&self) -> Result<&dyn Receiver, &Wrong> {
-        self.receiver.as_deref().map_err(|wrong| wrong)
+        self.receiver.as_deref()
     }
 
     /// How many letters wait.
@@ -384,15 +387,7 @@ impl Outbox {
         if replaced { Applied::Replaced } else { Applied::Created }
     }
 
-    fn add(
-        &mut self,
-        hub: &Hub,
-        name: &str,
-        kind: &str,
-        spec: Box<str>,
-        by: By,
-        receiver: Result<Box<dyn Receiver>, Wrong>,
-    ) {
+    fn add(&mut self, hub: &Hub, name: &str, kind: &str, spec: Box<str>, by: By, receiver: Made) {
         self.next_number += 1;
         let name: Arc<str> = name.into();
         self.numbers.insert(self.next_number, Arc::clone(&name));
@@ -474,119 +469,6 @@ impl Outbox {
         self.bytes = self.bytes.saturating_sub(entry.event.bytes() + LETTER_BYTES);
         debug_assert!(hub.applied >= seq, "a letter's outcome follows its event in the log");
         Some(entry)
-    }
-
-    /// A letter dies.
-    fn bury(&mut self, hub: &Hub, name: &str, seq: Seq, died: Wall, attempts: u32, reason: &str) {
-        let Some(entry) = self.take(hub, name, seq) else { return };
-        let Some((name, destination)) = self.destinations.get_key_value(name) else { return };
-        let name = Arc::clone(name);
-        let id = id::delivery(&name, seq, &entry.event);
-        let letter = Letter { id, seq, event: &entry.event, attempts };
-        let summary = destination.receiver().map_or_else(
-            |_| "".into(),
-            |receiver| receiver.summary(letter, &hub.vocabulary).into_boxed_str(),
-        );
-        let kind = Arc::clone(&destination.kind);
-        if let Some(destination) = self.destinations.get_mut(&name) {
-            destination.counted.dead += u64::from(!hub.recovering);
-            let reason = destination.shared(reason);
-            let Entry { event, since, .. } = entry;
-            let destination = name;
-            self.dead.insert(DeadLetter {
-                id,
-                destination,
-                kind,
-                seq,
-                since,
-                died,
-                attempts,
-                reason,
-                summary,
-                event,
-            });
-        }
-    }
-
-    /// All letters of a destination die, and nothing of it is under way any more.
-    fn bury_all(&mut self, hub: &mut Hub, name: &str, died: Wall, reason: &str) {
-        self.cancel(hub, name);
-        let Some(destination) = self.destinations.get_mut(name) else { return };
-        if destination.lane.is_some() {
-            destination.lane = Some(Lane::new(name, hub.hash_seed));
-        }
-        let all: Vec<(Seq, u32)> = destination
-            .letters
-            .iter()
-            .map(|entry| (entry.seq, destination.failing.get(&entry.seq).map_or(0, |f| f.attempts)))
-            .collect();
-        // The lane is new and knows none of them as settled.
-        for (seq, attempts) in all {
-            if let Some(entry) = self.destinations.get_mut(name).and_then(|d| d.letters.get_mut(seq)) {
-                entry.stage = Stage::Idle;
-            }
-            self.bury(hub, name, seq, died, attempts, reason);
-        }
-    }
-
-    /// A dead letter goes on its way again, at the end of the line of its key.
-    fn redrive(&mut self, hub: &mut Hub, id: uuid::Uuid, wall: Wall) -> bool {
-        let Some(letter) = self.dead.get(id) else { return false };
-        let Some(destination) = self.destinations.get(&letter.destination) else { return false };
-        if destination.disabled.is_some() || destination.letters.get(letter.seq).is_some() {
-            return false;
-        }
-        let Some(letter) = self.dead.remove(id) else { return false };
-        self.revive(hub, letter, wall);
-        true
-    }
-
-    fn revive(&mut self, hub: &mut Hub, letter: DeadLetter, wall: Wall) {
-        let DeadLetter { destination: name, seq, event, .. } = letter;
-        let Some(destination) = self.destinations.get_mut(&name) else { return };
-        if destination.enqueue(entry(seq, wall, &event, true)) {
-            self.bytes += event.bytes() + LETTER_BYTES;
-        }
-        if let Some(lane) = &mut destination.lane
-            && matches!(lane.breaker, Breaker::Open(_))
-        {
-            // Whoever sends again has a reason to think that the receiver is back: one letter finds out at once.
-            lane.breaker = Breaker::Open(hub.now.mono);
-        }
-        self.touch(hub, &name);
-    }
-
-    fn forget(&mut self, id: uuid::Uuid) -> bool {
-        self.dead.remove(id).is_some()
-    }
-
-    /// Keeps dead letters within `[outbox] dead_letters`. Shard 0 says which go, so that all forget the same ones,
-    /// whatever bound a later start has.
-    fn bound_dead(&mut self, hub: &mut Hub) {
-        if hub.recovering || hub.place.shard.0 != 0 || self.dead.is_empty() {
-            return;
-        }
-        let bound = &hub.config.outbox.dead_letters;
-        let count = usize::try_from(bound.count).unwrap_or(usize::MAX);
-        let excess = self.dead.len().saturating_sub(count).saturating_sub(self.forgetting);
-        let wall = hub.now.wall;
-        let ids: Vec<_> = self
-            .dead
-            .after(None)
-            .skip(self.forgetting)
-            .enumerate()
-            .take_while(|(at, letter)| *at < excess || wall.since(letter.died) > bound.age_ms)
-            .map(|(_, letter)| letter.id)
-            .collect();
-        let oldest = self.dead.after(None).nth(self.forgetting + ids.len());
-        if let Some(oldest) = oldest {
-            let left = bound.age_ms.saturating_sub(wall.since(oldest.died));
-            self.wake_for_dead(hub, left);
-        }
-        if !ids.is_empty() {
-            self.forgetting += ids.len();
-            append(hub, &Change::Forgotten { ids, bound: true });
-        }
     }
 
     /// Publishers are refused while more waits than `[outbox] pending_bytes`.

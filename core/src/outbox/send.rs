@@ -174,7 +174,7 @@ impl Outbox {
                         let entry = letters.get(*seq)?;
                         let attempts = failing.get(seq).map_or(0, |f| f.attempts);
                         let id = id::delivery(name, *seq, &entry.event);
-                        Some(Letter { id, seq: *seq, event: &*entry.event, attempts })
+                        Some(Letter { id, seq: *seq, event: &entry.event, attempts })
                     };
                     let carried: Vec<Letter<'_>> = batch.iter().filter_map(letter).collect();
                     *next_flight += 1;

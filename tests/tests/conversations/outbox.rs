@@ -32,7 +32,7 @@ fn crm() -> Value {
 /// A world in which documentation addresses may be reached, with one webhook.
 fn world(shards: u16) -> World {
     let mut config = Config::default();
-    config.outbox.allow_private = vec!["192.0.2.0/24".parse().unwrap()];
+    config.outbox.allow_private = vec!["192.0.2.0/24".parse().expect("a network")];
     let mut world = World::with(config, shards);
     world.serve("192.0.2.5:8081");
     let reply = send(&mut world, "POST", "/v1/webhooks", &crm());

@@ -1,4 +1,4 @@
-//! The outbox for its operators: destinations, deliveries and dead letters as JSON under `/v1` ([`read`], [`render`],
+//! The outbox for its operators: destinations, deliveries and dead letters as JSON under `/v1` (`read`, `render`,
 //! `routes`), and the outbox itself in the engine's list, where it hears of events, changes, answers and time.
 //!
 //! It has no stream and no channel of its own; a listener that serves `native` serves it.

@@ -147,7 +147,11 @@ impl Talk {
             Body::Change(NAME, change) => self.wcs.change(&mut self.hub, record, change),
             // Hooks that failed are left to the outbox.
             Body::Change(..) => {}
-            other => unreachable!("nobody appends {other:?}"),
+            Body::Repeat { .. }
+            | Body::Carried { .. }
+            | Body::Epoch { .. }
+            | Body::Retire { .. }
+            | Body::Retired { .. } => unreachable!("nobody appends what is the log's own"),
         }
     }
 
@@ -189,27 +193,29 @@ impl Talk {
     /// The events of our own that were published, as (type, JSON of the data).
     fn told(&self) -> Vec<(String, String)> {
         let own = self.log.iter().filter(|(_, record)| record.header.actor == Actor::Server(NAME));
-        own.filter_map(|(_, record)| match &record.body {
-            Body::Event(event) => {
-                let mut json = Vec::new();
-                native::render::json(event, &mut json);
-                let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
-                assert_eq!((&json["appkey"], &json["sessionid"]), (&"defaultApp".into(), &"s".into()));
-                Some((event.event_type.to_string(), json["data"].to_string()))
-            }
-            _ => None,
+        own.filter_map(|(_, record)| {
+            let Body::Event(event) = &record.body else { return None };
+            let mut json = Vec::new();
+            native::render::json(event, &mut json);
+            let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+            assert_eq!((&json["appkey"], &json["sessionid"]), (&"defaultApp".into(), &"s".into()));
+            Some((event.event_type.to_string(), json["data"].to_string()))
         })
         .collect()
     }
 
     /// The final outcomes in the log.
     pub(super) fn ended(&self) -> Vec<Ended> {
-        let ended = self.log.iter().filter_map(|(_, record)| match &record.body {
-            Body::Change(_, change) => serde_json::from_slice(change).ok(),
-            _ => None,
+        let ended = self.log.iter().filter_map(|(_, record)| {
+            let Body::Change(NAME, change) = &record.body else { return None };
+            match serde_json::from_slice(change).ok()? {
+                Change::Ended { hooks } => Some(hooks),
+                Change::Node { .. }
+                | Change::App { .. }
+                | Change::Removed { .. }
+                | Change::Waiting { .. } => None,
+            }
         });
-        let ended =
-            ended.filter_map(|change| if let Change::Ended { hooks } = change { Some(hooks) } else { None });
         ended.flatten().collect()
     }
 
