@@ -72,6 +72,15 @@ impl Port {
         }
     }
 
+    /// Before the runtime has the shard: what the engine has to say of its start goes into the log, so that it stands
+    /// there before the first request.
+    pub(crate) fn begin(&mut self, now: Now, engine: &mut Engine) {
+        self.take_mail(now, engine);
+        while let Some(records) = engine.poll_append() {
+            self.append(now, engine, records);
+        }
+    }
+
     /// Whether a stop was asked; the loop then drops its acceptors, and ends when the engine is drained.
     #[must_use]
     pub fn stopping(&self) -> bool {

@@ -79,6 +79,9 @@ pub(crate) fn run(
         .map(|folder| kept::start(&folder, &settings.config, &mut shards, &process).map(|log| (folder, log)));
     let log = log.transpose().map_err(Failure::World)?;
     process.tell_all(|| Completion::Recovered);
+    for shard in &mut shards {
+        shard.port.begin(shard.clock.now(), &mut shard.engine);
+    }
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>();
     let addresses =
         addresses.map_err(|error| Failure::World(format!("cannot read a listener's address: {error}")))?;

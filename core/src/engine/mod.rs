@@ -4,12 +4,14 @@
 //! A turn of the adapter's loop: feed all that is ready, call [`Engine::handle_timeout`], then take actions until there
 //! are none. So one write carries what many inputs queued.
 
+mod calling;
 mod operations;
 mod records;
 mod serving;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crate::dialect::{self, Dialect};
@@ -21,7 +23,9 @@ use crate::ground::stats::Stats;
 use crate::ground::time::{Mono, Now};
 use crate::hub::Hub;
 use crate::hub::action::{Action, Completion, Level};
+use crate::hub::call::{Answer, CallFault};
 use crate::hub::conn::{Conn, Ending, Machine, Stream};
+use crate::log::record::Record;
 use crate::source::demo::Demo;
 use crate::wire::http::server::Server;
 
@@ -38,6 +42,8 @@ pub struct Engine {
     stalled: Vec<ConnId>,
     /// Bytes that the last [`Engine::outbound`] lent.
     lent: usize,
+    /// What came of calls of the engine's own user.
+    answers: VecDeque<(u64, Result<Answer, CallFault>)>,
 }
 
 impl Engine {
@@ -57,6 +63,7 @@ impl Engine {
             operations: operations::Operations::default(),
             stalled: Vec::new(),
             lent: 0,
+            answers: VecDeque::new(),
         }
     }
 
@@ -165,6 +172,7 @@ impl Engine {
                 let listeners = std::mem::take(&mut self.hub.config.listeners);
                 let demo = self.hub.config.demo;
                 self.hub.config = Config { listeners, demo, ..*config };
+                self.hub.reset_outgoing();
                 for dialect in &mut self.dialects {
                     dialect.reloaded(&mut self.hub);
                 }
@@ -208,6 +216,12 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// The records that wait to be appended, before anything else is done: what the config file brings must stand in the
+    /// log before the first event can come.
+    pub fn poll_append(&mut self) -> Option<Vec<Record>> {
+        self.hub.next_append()
     }
 
     /// The next thing to do for the adapter. Sockets come last, so that one write carries what all else led to.
@@ -287,7 +301,7 @@ impl Engine {
         self.hub.set_now(now);
         let lent = std::mem::take(&mut self.lent);
         let Some(dialect) = self.hub.conns.get(id).map(|c| usize::from(c.channel())) else { return false };
-        let Hub { conns, channels, config, stats, .. } = &mut self.hub;
+        let Hub { conns, channels, config, stats, stopping, .. } = &mut self.hub;
         let Some(conn) = conns.get_mut(id) else { return false };
         stats.bytes_sent += n as u64;
         conn.blocked = n < lent;
@@ -302,7 +316,16 @@ impl Engine {
                 }
                 more
             };
-            return more && !conn.blocked;
+            if conn.blocked {
+                if n > 0 || conn.patience == Mono::NEVER {
+                    self.be_patient(id, dialect);
+                }
+                return false;
+            }
+            if !*stopping {
+                conn.patience = Mono::NEVER;
+            }
+            return more;
         }
         conn.output.advance(n, channels, dialect as u8);
         if conn.blocked {
@@ -355,9 +378,11 @@ impl Engine {
                 let behind_ms = dialect.behind_ms(&self.hub, &conn.output).unwrap_or(0);
                 now.plus_ms(dialect.stall_ms(&self.hub).saturating_sub(behind_ms).max(1))
             }
-            Machine::Http(_) | Machine::Lingering => now.plus_ms(self.hub.config.limits.write_stall_ms),
-            // Its stage has a deadline of its own.
-            Machine::Client(_) => return,
+            // It has been given its time already.
+            Machine::Client(_) if self.hub.stopping => return,
+            Machine::Http(_) | Machine::Client(_) | Machine::Lingering => {
+                now.plus_ms(self.hub.config.limits.write_stall_ms)
+            }
         };
         if let Some(conn) = self.hub.conns.get_mut(id) {
             conn.patience = patience;
@@ -402,7 +427,7 @@ impl Engine {
     pub fn stats(&self) -> Stats {
         let mut stats = self.hub.stats.clone();
         stats.connections_open = self.hub.conns.len() as u64 - self.hub.calls.open();
-        stats.calls_open = self.hub.calls.open();
+        stats.call_connections_open = self.hub.calls.open();
         for dialect in &self.dialects {
             dialect.stats(&self.hub, &mut stats);
         }
@@ -422,8 +447,7 @@ impl Engine {
                 }
                 self.hub.arm(id);
             } else if let Some((caller, result)) = self.hub.take_outcome() {
-                self.hub.speaker = caller.dialect;
-                self.dialects[usize::from(caller.dialect)].answered(&mut self.hub, caller.key, result);
+                self.tell_caller(caller, result);
             } else {
                 return;
             }
@@ -520,6 +544,7 @@ impl Engine {
         if conn.patience <= now {
             match &conn.machine {
                 Machine::Stream(_) if conn.ending == Ending::No => self.cut(id),
+                Machine::Client(_) if !self.hub.stopping => self.hub.stalled_outgoing(id),
                 Machine::Stream(_) | Machine::Http(_) | Machine::Client(_) | Machine::Lingering => {
                     self.hub.doom(id);
                 }

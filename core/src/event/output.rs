@@ -166,6 +166,18 @@ impl Output {
         self.parts.push(Part::Static(bytes));
     }
 
+    /// Takes the private bytes that wait, if no byte of them was sent and nothing else waits.
+    pub fn take_untouched(&mut self) -> Option<Vec<u8>> {
+        match (&mut self.parts[..], self.sent) {
+            ([Part::Bytes(bytes)], 0) => {
+                let bytes = std::mem::take(bytes);
+                self.parts = Vec::new();
+                Some(bytes)
+            }
+            _ => None,
+        }
+    }
+
     /// Puts private bytes after the parts.
     pub fn push_bytes(&mut self, bytes: Vec<u8>) {
         self.parts.push(Part::Bytes(bytes));

@@ -79,7 +79,9 @@ limits! {
     xms_event_bytes = 65_535, "One XMS event: clients read at most four hex digits. Beyond: left out, counted, logged.";
     xms_arena_bytes = 67_108_864, "Rendered XMS events kept for streams and replay. Beyond: the oldest go, counted per eventhandler.";
     calls = 4_096, "Requests to servers of others under way at a time, per shard; each takes a connection. Beyond: they fail at once, and are tried again as if no connection had been made.";
-    call_idle_connections = 64, "Connections to one server that wait for the next request. Beyond: closed after their answer.";
+    calls_idle = 1_024, "Connections to servers of others that wait for the next request, per shard. Beyond: closed after their answer.";
+    calls_idle_per_target = 64, "Of these, to one server. Beyond: closed after their answer.";
+    call_addresses = 8, "Addresses of one name that are tried in turn. Beyond: left out.";
     call_idle_ms = 30_000, "How long they wait. Beyond: closed.";
     call_targets = 1_024, "Servers whose TLS settings are held ready. Beyond: made anew when they are needed.";
     destination_bytes = 262_144, "A destination's specification, certificates included. Beyond: refused.";

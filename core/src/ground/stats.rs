@@ -51,7 +51,13 @@ pub struct Stats {
     /// Connections that are open.
     pub connections_open: u64,
     /// Connections to servers of others, idle ones included.
-    pub calls_open: u64,
+    pub call_connections_open: u64,
+    /// Connections to servers of others that were dialed.
+    pub call_connections_dialed: u64,
+    /// Calls that were answered, whatever the status.
+    pub calls_answered: u64,
+    /// Calls without an answer.
+    pub calls_failed: u64,
     /// Connections that were accepted.
     pub connections_accepted: u64,
     /// Connections that were answered 503 or closed for want of room.
@@ -177,7 +183,10 @@ impl Stats {
     /// matched them) is reported by shard 0 alone, so that sums stay right.
     pub fn merge(&mut self, other: &Stats) {
         self.connections_open += other.connections_open;
-        self.calls_open += other.calls_open;
+        self.call_connections_open += other.call_connections_open;
+        self.call_connections_dialed += other.call_connections_dialed;
+        self.calls_answered += other.calls_answered;
+        self.calls_failed += other.calls_failed;
         self.connections_accepted += other.connections_accepted;
         self.connections_refused += other.connections_refused;
         for (sum, more) in self.requests.iter_mut().zip(other.requests) {

@@ -38,6 +38,9 @@ pub struct Call {
     pub caller: Caller,
 }
 
+/// The dialect of a [`Caller`] that is none: the engine's own user, who calls with [`crate::Engine::call`].
+pub const EMBEDDER: u8 = u8::MAX;
+
 /// One call's name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct CallId {

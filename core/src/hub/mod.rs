@@ -406,12 +406,14 @@ impl Hub {
         self.resumed.pop()
     }
 
+    /// The records that wait to be appended.
+    pub(crate) fn next_append(&mut self) -> Option<Vec<Record>> {
+        (!self.batch.is_empty()).then(|| std::mem::take(&mut self.batch))
+    }
+
     /// The next action, in the order of doing: the log first, sockets last.
     pub(crate) fn next_action(&mut self) -> Option<Action> {
-        if !self.batch.is_empty() {
-            return Some(Action::Append(std::mem::take(&mut self.batch)));
-        }
-        self.actions.pop_front()
+        self.next_append().map(Action::Append).or_else(|| self.actions.pop_front())
     }
 
     /// Tells the readers of feeds with new frames; those whose sockets are full go to `stalled`.

@@ -7,7 +7,7 @@
 
 pub mod calls;
 pub mod log;
-mod others;
+pub mod others;
 pub mod read;
 pub mod socket;
 mod turn;

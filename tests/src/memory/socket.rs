@@ -35,6 +35,8 @@ pub struct Socket {
     pub(super) finished: bool,
     /// The engine has closed the connection.
     pub(super) closed: bool,
+    /// The engine has dialed it, and nothing has come of that so far.
+    pub(super) dialing: bool,
 }
 
 impl Socket {
@@ -53,6 +55,7 @@ impl Socket {
             full: false,
             finished: false,
             closed: false,
+            dialing: false,
         }
     }
 

@@ -33,6 +33,7 @@ impl World {
             }
             for shard in 0..self.shards.len() {
                 moved |= self.finish_turn(shard);
+                self.take_answers_of(shard);
             }
             if !moved {
                 break;
@@ -86,6 +87,9 @@ impl World {
         let id = self.sockets[at].id;
         let now = self.now;
         let mut moved = false;
+        if self.sockets[at].dialing {
+            return false;
+        }
         if self.sockets[at].broken {
             if !std::mem::replace(&mut self.sockets[at].broken_told, true) {
                 self.shards[shard].engine.receive_error(now, id);
@@ -143,7 +147,7 @@ impl World {
                     self.shards[shard].engine.complete(self.now, done);
                 }
                 Action::Resolve(ticket, host) => {
-                    if let Some(found) = self.others.resolve(&host) {
+                    if let Some(found) = self.others.resolve(shard, ticket, &host) {
                         self.shards[shard].engine.complete(self.now, Completion::Resolved(ticket, found));
                     }
                 }
@@ -169,9 +173,11 @@ impl World {
         live[place] = Some((id, peer));
         let mut socket = Socket::new(shard, id);
         socket.room = self.others.room;
+        socket.dialing = true;
         self.sockets.push(socket);
         let result = self.others.dial(peer, address);
         if let Some(result) = result {
+            self.sockets[peer.0].dialing = result.is_err();
             self.shards[shard].engine.complete(self.now, Completion::Dialed(id, result));
         }
     }
@@ -226,7 +232,7 @@ impl World {
             if self.sockets.len() <= COMPARED_MAX {
                 let stats = engine.stats();
                 assert_eq!(
-                    stats.connections_open + stats.calls_open,
+                    stats.connections_open + stats.call_connections_open,
                     open as u64,
                     "connections are counted right"
                 );

@@ -2,7 +2,9 @@
 //! Tests of the XMS checklist carry its numbers in their names.
 
 mod bad_input;
+mod calling;
 mod calls;
+mod calls_tls;
 mod common;
 mod deadlines;
 mod http;

@@ -43,44 +43,71 @@ impl Hub {
         &self.calls.pools[self.calls.pending[slot].pool].target
     }
 
-    fn resolve(&mut self, slot: u32, wants: Wants) {
-        let host: Box<str> = match (wants, &self.config.outbox.egress_proxy) {
-            (Wants::Proxy, Some(proxy)) => proxy.host.as_str().into(),
-            (Wants::Proxy | Wants::Target, _) => self.target(slot).host.clone(),
-        };
+    fn host(&self, slot: u32, wants: Wants) -> &str {
+        match (wants, &self.config.outbox.egress_proxy) {
+            (Wants::Proxy, Some(proxy)) => &proxy.host,
+            (Wants::Proxy | Wants::Target, _) => &self.target(slot).host,
+        }
+    }
+
+    pub(super) fn resolve(&mut self, slot: u32, wants: Wants) {
+        let host: Box<str> = self.host(slot, wants).into();
         if let Ok(address) = host.parse::<IpAddr>() {
             return self.found(slot, wants, Ok(vec![address]));
         }
-        self.calls.ticket += 1;
-        let ticket = self.calls.ticket;
-        self.calls.resolving.insert(ticket, slot);
-        let pending = &mut self.calls.pending[slot];
-        pending.on = On::Name(ticket, wants);
-        let at = self.now.mono.plus_ms(pending.connect_ms).min(pending.due);
-        self.deadlines.arm(at, Due::Resolve(ticket));
-        self.act(Action::Resolve(ticket, host));
+        let known = self.calls.resolving.iter_mut().find(|(_, (name, _))| *name == host);
+        let ticket = match known {
+            // A name is looked up once for all who want it.
+            Some((ticket, (_, waiting))) => {
+                waiting.push(slot);
+                *ticket
+            }
+            None => {
+                self.calls.ticket += 1;
+                let ticket = self.calls.ticket;
+                self.calls.resolving.insert(ticket, (host.clone(), vec![slot]));
+                let pending = &self.calls.pending[slot];
+                let at = self.now.mono.plus_ms(pending.connect_ms).min(pending.due);
+                self.deadlines.arm(at, Due::Resolve(ticket));
+                self.act(Action::Resolve(ticket, host));
+                ticket
+            }
+        };
+        self.calls.pending[slot].on = On::Name(ticket, wants);
     }
 
     /// The addresses of a name, or why there are none.
     pub(crate) fn resolved(&mut self, ticket: u64, result: Result<Vec<IpAddr>, Box<str>>) {
-        let Some(slot) = self.calls.resolving.remove(&ticket) else { return };
-        if let On::Name(_, wants) = self.calls.pending[slot].on {
-            self.found(slot, wants, result);
+        let Some((_, waiting)) = self.calls.resolving.remove(&ticket) else { return };
+        for slot in waiting {
+            if let On::Name(_, wants) = self.calls.pending[slot].on {
+                self.found(slot, wants, result.clone());
+            }
         }
     }
 
     /// Resolving has taken too long.
     pub(crate) fn resolve_due(&mut self, ticket: u64) {
-        if let Some(slot) = self.calls.resolving.remove(&ticket) {
+        let Some((_, waiting)) = self.calls.resolving.remove(&ticket) else { return };
+        for slot in waiting {
             self.finish_call(slot, Err(CallFault::Resolve("no name server answered in time".into())));
         }
     }
 
     fn found(&mut self, slot: u32, wants: Wants, result: Result<Vec<IpAddr>, Box<str>>) {
         let addresses = match result {
-            Ok(addresses) if !addresses.is_empty() => addresses,
-            Ok(_) => return self.finish_call(slot, Err(CallFault::Resolve("it has no address".into()))),
-            Err(why) => return self.finish_call(slot, Err(CallFault::Resolve(why))),
+            Ok(mut addresses) if !addresses.is_empty() => {
+                addresses.truncate(self.config.limits.call_addresses as usize);
+                addresses
+            }
+            Ok(_) => {
+                let why = format!("`{}` has no address", self.host(slot, wants));
+                return self.finish_call(slot, Err(CallFault::Resolve(why.into())));
+            }
+            Err(why) => {
+                let why = format!("`{}`: {why}", self.host(slot, wants));
+                return self.finish_call(slot, Err(CallFault::Resolve(why.into())));
+            }
         };
         let target = Arc::clone(self.target(slot));
         if wants == Wants::Target && !target.trusted {
@@ -94,7 +121,7 @@ impl Hub {
         let port = match (wants, &self.config.outbox.egress_proxy) {
             (Wants::Proxy, Some(proxy)) => proxy.port,
             (Wants::Target, Some(_)) => {
-                self.calls.pending[slot].through = Some(SocketAddr::new(addresses[0], target.port));
+                self.calls.pending[slot].through = interleaved(addresses, target.port);
                 return self.resolve(slot, Wants::Proxy);
             }
             (Wants::Proxy | Wants::Target, None) => target.port,
@@ -114,7 +141,7 @@ impl Hub {
         let due = self.now.mono.plus_ms(pending.connect_ms).min(pending.due);
         let id = self.conns.insert(Conn {
             output: Output::default(),
-            machine: Machine::Client(Box::new(Outgoing::new(pool, slot, due))),
+            machine: Machine::Client(Box::new(Outgoing::new(pool, slot, address, due))),
             peer: address.ip(),
             via: ListenerId(u16::MAX),
             ending: Ending::No,
@@ -127,6 +154,7 @@ impl Hub {
         });
         self.calls.pending[slot].on = On::Conn(id);
         self.calls.open += 1;
+        self.stats.call_connections_dialed += 1;
         self.calls.pools[pool].users += 1;
         self.arm(id);
         self.act(Action::Dial(id, address));
@@ -147,7 +175,8 @@ impl Hub {
         let Machine::Client(outgoing) = &mut conn.machine else { return };
         let (Stage::Dialing, Some(slot)) = (outgoing.stage, outgoing.call) else { return };
         if let Err(why) = result {
-            return self.next_address(slot, id, CallFault::Connect(why));
+            let address = outgoing.address;
+            return self.next_address(slot, id, CallFault::Connect(format!("{address}: {why}").into()));
         }
         conn.blocked = false;
         if self.config.outbox.egress_proxy.is_none() {
@@ -165,7 +194,7 @@ impl Hub {
     /// RFC 9110 section 9.3.6.
     fn connect_request(&self, slot: u32) -> Vec<u8> {
         let target = self.target(slot);
-        let authority = match self.calls.pending[slot].through {
+        let authority = match self.calls.pending[slot].through.front() {
             Some(address) => address.to_string(),
             None if target.host.contains(':') => format!("[{}]:{}", target.host, target.port),
             None => format!("{}:{}", target.host, target.port),

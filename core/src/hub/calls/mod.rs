@@ -23,7 +23,7 @@ use foldhash::quality::FixedState;
 use super::Hub;
 use super::action::Action;
 use super::call::{Answer, Call, CallFault, CallId, Caller, Target};
-use super::conn::{Ending, Machine};
+use super::conn::{Conn, Ending, Machine};
 use crate::event::index::Map;
 use crate::ground::id::ConnId;
 use crate::ground::slots::Slots;
@@ -43,11 +43,13 @@ pub struct Calls {
     /// The target of the latest call: most calls go where the one before went.
     latest: Option<(Arc<Target>, u32)>,
     outcomes: VecDeque<(Caller, Result<Answer, CallFault>)>,
-    /// Names that are being resolved.
-    resolving: BTreeMap<u64, u32>,
+    /// Names that are being resolved, and who waits for each.
+    resolving: BTreeMap<u64, (Box<str>, Vec<u32>)>,
     ticket: u64,
     /// Connections, idle ones included.
     open: u64,
+    /// Of these, those that wait for a request.
+    idle: u64,
     clock: WallClock,
 }
 
@@ -64,8 +66,8 @@ struct Pending {
     on: On,
     /// Where to dial next.
     addresses: VecDeque<SocketAddr>,
-    /// What the proxy is asked to connect to, if not what the URL says.
-    through: Option<SocketAddr>,
+    /// What the proxy is asked to connect to, one after the other, if not what the URL says.
+    through: VecDeque<SocketAddr>,
     /// Why the last attempt to connect failed.
     fault: Option<CallFault>,
 }
@@ -101,6 +103,7 @@ impl Calls {
             resolving: BTreeMap::new(),
             ticket: 0,
             open: 0,
+            idle: 0,
             clock: WallClock::default(),
         }
     }
@@ -174,28 +177,45 @@ impl Hub {
             pool,
             on: On::Nothing,
             addresses: VecDeque::new(),
-            through: None,
+            through: VecDeque::new(),
             fault: None,
         });
         if slot as usize == calls.generations.len() {
             calls.generations.push(1);
         }
         let id = CallId { slot, generation: calls.generations[slot as usize] };
-        if under_way >= self.config.limits.calls {
+        if under_way >= self.config.limits.calls || self.stopping {
             self.finish_call(slot, Err(CallFault::NoRoom));
             return id;
         }
+        self.send(slot);
+        id
+    }
+
+    /// Sends a call on its way: over a connection that waits, or over a new one.
+    fn send(&mut self, slot: u32) {
+        let pool = self.calls.pending[slot].pool;
         while let Some(conn) = self.calls.pools[pool].idle.pop() {
-            let usable = |c: &super::conn::Conn| {
+            self.calls.idle -= 1;
+            let usable = |c: &Conn| {
                 c.ending == Ending::No && matches!(&c.machine, Machine::Client(o) if o.stage == Stage::Idle)
             };
             if self.conns.get(conn).is_some_and(usable) {
-                self.ask(slot, conn);
-                return id;
+                return self.ask(slot, conn);
             }
         }
         self.connect(slot);
-        id
+    }
+
+    /// The config has changed: connections that were made by the old one are not used again.
+    pub(crate) fn reset_outgoing(&mut self) {
+        let pools: Vec<u32> = self.calls.pools.iter().map(|(pool, _)| pool).collect();
+        for pool in pools {
+            self.calls.pools[pool].tls = None;
+            for id in self.calls.pools[pool].idle.clone() {
+                self.drop_outgoing(id);
+            }
+        }
     }
 
     /// Gives a call up: nothing is heard of it any more.
@@ -209,7 +229,9 @@ impl Hub {
                 self.drop_outgoing(conn);
             }
             On::Name(ticket, _) => {
-                self.calls.resolving.remove(&ticket);
+                if let Some((_, waiting)) = self.calls.resolving.get_mut(&ticket) {
+                    waiting.retain(|waits| *waits != slot);
+                }
             }
             On::Nothing => {}
         }
@@ -232,6 +254,10 @@ impl Hub {
 
     fn finish_call(&mut self, slot: u32, result: Result<Answer, CallFault>) {
         if let Some(pending) = self.forget_call(slot) {
+            match result {
+                Ok(_) => self.stats.calls_answered += 1,
+                Err(_) => self.stats.calls_failed += 1,
+            }
             self.calls.outcomes.push_back((pending.caller, result));
         }
     }
@@ -299,7 +325,7 @@ impl Hub {
                         if (200..300).contains(&response.status) {
                             self.established(id);
                         } else {
-                            self.fail_outgoing(id, CallFault::Proxy(response.status));
+                            self.refused_by_proxy(slot, id, response.status);
                         }
                     }
                     Received::Whole(response, _) => self.answered(slot, id, response),
@@ -308,6 +334,17 @@ impl Hub {
             // Bytes that nobody asked for: whatever they are, the connection is not to be trusted.
             _ => self.fail_outgoing(id, CallFault::BadAnswer("bytes that nobody asked for")),
         }
+    }
+
+    /// The proxy cannot reach one address: the next one, if there is one.
+    fn refused_by_proxy(&mut self, slot: u32, id: ConnId, status: u16) {
+        let through = &mut self.calls.pending[slot].through;
+        through.pop_front();
+        if through.is_empty() {
+            return self.fail_outgoing(id, CallFault::Proxy(status));
+        }
+        self.drop_outgoing(id);
+        self.resolve(slot, Wants::Proxy);
     }
 
     fn answered(&mut self, slot: u32, id: ConnId, response: Response) {
@@ -330,10 +367,15 @@ impl Hub {
             let pool = &mut self.calls.pools[outgoing.pool];
             // An answer that came before its request was sent leaves the rest of it behind.
             let whole = outgoing.sent;
-            if keep && whole && (pool.idle.len() as u64) < self.config.limits.call_idle_connections {
+            if keep
+                && whole
+                && (pool.idle.len() as u64) < self.config.limits.calls_idle_per_target
+                && self.calls.idle < self.config.limits.calls_idle
+            {
                 outgoing.stage = Stage::Idle;
                 outgoing.due = due;
                 pool.idle.push(id);
+                self.calls.idle += 1;
                 self.arm(id);
             } else {
                 self.drop_outgoing(id);
@@ -351,7 +393,15 @@ impl Hub {
         let fault = match outgoing.stage {
             Stage::Asked => match outgoing.client.receive_eof(clean) {
                 Ended::Whole(response) => return self.answered(slot, id, response),
-                Ended::Silent => CallFault::Closed { sent, reused },
+                Ended::Silent => {
+                    if let Some(request) = self.untouched(id).filter(|_| reused) {
+                        // It was closed while it waited, and the request finds another one.
+                        self.calls.pending[slot].request = request;
+                        self.drop_outgoing(id);
+                        return self.send(slot);
+                    }
+                    CallFault::Closed { sent, reused }
+                }
                 Ended::Cut => CallFault::Cut,
             },
             Stage::Handshaking => {
@@ -360,6 +410,22 @@ impl Hub {
             Stage::Dialing | Stage::Proxying | Stage::Idle => CallFault::Closed { sent: false, reused },
         };
         self.fail_outgoing(id, fault);
+    }
+
+    /// The request on a connection of which no byte has left.
+    fn untouched(&mut self, id: ConnId) -> Option<Vec<u8>> {
+        let conn = self.conns.get_mut(id)?;
+        let Machine::Client(outgoing) = &mut conn.machine else { return None };
+        if outgoing.is_sealed() {
+            let (request, done) = &mut outgoing.plain;
+            return (*done == 0 && !request.is_empty()).then(|| std::mem::take(request));
+        }
+        conn.output.take_untouched()
+    }
+
+    /// The peer takes no byte of what waits.
+    pub(crate) fn stalled_outgoing(&mut self, id: ConnId) {
+        self.fail_outgoing(id, CallFault::Timeout);
     }
 
     /// A stage has taken too long.
@@ -405,7 +471,9 @@ impl Hub {
         if outgoing.stage == Stage::Idle
             && let Some(pool) = self.calls.pools.get_mut(outgoing.pool)
         {
+            let before = pool.idle.len();
             pool.idle.retain(|idle| *idle != id);
+            self.calls.idle -= (before - pool.idle.len()) as u64;
         }
         self.calls.leave_pool(outgoing.pool, self.config.limits.call_targets);
     }

@@ -2,6 +2,7 @@
 //! request after the other. What is absent here: which call is whose, and which connections wait ([`super`]).
 
 use std::io::IoSlice;
+use std::net::SocketAddr;
 
 use crate::ground::time::Mono;
 use crate::wire::http::client::Client;
@@ -27,6 +28,8 @@ pub enum Stage {
 pub struct Outgoing {
     /// Its target, by its place.
     pub(super) pool: u32,
+    /// Where it leads.
+    pub(super) address: SocketAddr,
     /// The call that it is made for, or that is under way on it; none while it is idle.
     pub(super) call: Option<u32>,
     /// Where it stands.
@@ -44,9 +47,10 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new(pool: u32, call: u32, due: Mono) -> Outgoing {
+    pub(super) fn new(pool: u32, call: u32, address: SocketAddr, due: Mono) -> Outgoing {
         Outgoing {
             pool,
+            address,
             call: Some(call),
             stage: Stage::Dialing,
             client: Client::default(),
