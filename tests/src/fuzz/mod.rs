@@ -5,6 +5,7 @@
 //! Each body asserts more than "no panic": that the place where input is split changes nothing, that what is accepted
 //! can be written and read again, and that everything which leaves is well-formed.
 
+pub mod http_answer;
 pub mod http_body;
 pub mod http_connection;
 pub mod http_head;
@@ -21,6 +22,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets: the name of the corpus and of the program in `fuzz/`, and the body.
 pub const TARGETS: &[Target] = &[
+    ("http_answer", http_answer::run),
     ("http_body", http_body::run),
     ("http_connection", http_connection::run),
     ("http_head", http_head::run),

@@ -151,11 +151,12 @@ impl Client {
             return Received::Fault("bytes that nobody asked for");
         }
         while matches!(self.state, State::Head) {
-            let begins = BEGINNING.len().min(input.len());
+            let head_bytes = (limits.head_bytes as usize).saturating_sub(self.interim_bytes);
+            // What lies beyond the limit is not looked at, so that it cannot matter how much came at once.
+            let begins = BEGINNING.len().min(input.len()).min(head_bytes);
             if input[..begins] != BEGINNING[..begins] {
                 return self.fault("what came does not begin like an answer of HTTP/1.1");
             }
-            let head_bytes = (limits.head_bytes as usize).saturating_sub(self.interim_bytes);
             let len = match self.end.find(input, head_bytes) {
                 Step::Item((), len) => len,
                 Step::More => {
