@@ -22,11 +22,21 @@ pub(crate) fn limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// How many connections each shard can have under a limit of `files`, beside those that are kept to answer 503.
-pub(crate) fn connections_that_fit(files: u64, listeners: u64, shards: u64, refusal_places: u64) -> u64 {
-    // Every shard holds a copy and a spare descriptor for each listener.
+/// What each shard can have under a limit of open files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Share {
+    /// Connections, beside those that are kept to answer 503.
+    pub(crate) connections: u64,
+    /// Calls to servers of others: at most an eighth of all.
+    pub(crate) calls: u64,
+}
+
+/// Divides `files` among the shards. Each holds a copy and a spare descriptor for each listener.
+pub(crate) fn share(files: u64, listeners: u64, shards: u64, refusal_places: u64, calls: u64) -> Share {
     let others = RESERVE + listeners * shards * 2;
-    (files.saturating_sub(others) / shards).saturating_sub(refusal_places).max(1)
+    let own = files.saturating_sub(others) / shards;
+    let calls = calls.min(own / 8).max(1);
+    Share { connections: own.saturating_sub(calls + refusal_places).max(1), calls }
 }
 
 #[cfg(test)]
@@ -35,14 +45,15 @@ mod tests {
 
     #[test]
     fn the_rest_is_divided_by_the_shards() {
-        for (files, listeners, shards, refusal_places, fit) in [
-            (1_024, 1, 1, 64, 894),
-            (1_024, 2, 2, 64, 412),
-            (1_048_576, 1, 1, 0, 1_048_510),
-            (64, 1, 1, 0, 1),
-            (100, 1, 1, 64, 1),
+        for (files, listeners, shards, refusal_places, calls, connections, fit) in [
+            (1_024, 1, 1, 64, 4_096, 775, 119),
+            (1_024, 2, 2, 64, 4_096, 353, 59),
+            (1_048_576, 1, 1, 0, 4_096, 1_044_414, 4_096),
+            (64, 1, 1, 0, 4_096, 1, 1),
+            (100, 1, 1, 64, 4_096, 1, 4),
         ] {
-            assert_eq!(connections_that_fit(files, listeners, shards, refusal_places), fit, "{files}");
+            let share = share(files, listeners, shards, refusal_places, calls);
+            assert_eq!(share, Share { connections, calls: fit }, "{files}");
         }
     }
 

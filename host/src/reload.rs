@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::cli::Cli;
+use crate::open_files::Share;
 use crate::process::Process;
 use crate::server::fit_connections;
 use crate::settings::Settings;
@@ -14,8 +15,8 @@ pub(crate) struct Reloader {
     pub(crate) cli: Cli,
     /// As it was at the start.
     pub(crate) running: Settings,
-    /// The most connections per shard that the open files allow.
-    pub(crate) connections_max: Option<u64>,
+    /// What the open files allow each shard.
+    pub(crate) share: Option<Share>,
     pub(crate) process: Arc<Process>,
 }
 
@@ -55,7 +56,7 @@ impl Reloader {
         }
         settings.config.listeners.clone_from(&self.running.config.listeners);
         settings.config.tls.clone_from(&self.running.config.tls);
-        fit_connections(&mut settings.config.limits, self.connections_max);
+        fit_connections(&mut settings.config.limits, self.share);
         self.process.reloaded(&settings.config);
     }
 }

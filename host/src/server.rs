@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::kept;
 use crate::listen::{self, Acceptor};
 use crate::log::folder::Folder;
+use crate::open_files::Share;
 use crate::port::Port;
 use crate::process::Process;
 use crate::reload::Reloader;
@@ -64,8 +65,8 @@ pub(crate) fn run(
     let cli = Cli::read(name, arguments).map_err(Failure::CommandLine)?;
     let mut settings = Settings::read(&cli).map_err(Failure::Config)?;
     logging::start(cli.log_format, cli.log_level);
-    let connections_max = raise_open_files(&settings, cli.shards);
-    fit_connections(&mut settings.config.limits, connections_max);
+    let share = raise_open_files(&settings, cli.shards);
+    fit_connections(&mut settings.config.limits, share);
     settings.config.tls = Some(tls::base());
     say_what_is_kept(&settings);
     let folder = settings.data.as_deref().map(Folder::open).transpose().map_err(Failure::World)?;
@@ -90,7 +91,7 @@ pub(crate) fn run(
 
     let log_format = cli.log_format;
     let config = settings.config.clone();
-    let reloader = Reloader { cli, running: settings, connections_max, process: Arc::clone(&process) };
+    let reloader = Reloader { cli, running: settings, share, process: Arc::clone(&process) };
     signals::start(Arc::clone(&process), move || reloader.reload())
         .map_err(|error| Failure::World(format!("cannot take signals: {error}")))?;
     for address in &addresses {
@@ -108,20 +109,23 @@ pub(crate) fn run(
     ended
 }
 
-/// Raises the limit of open files; gives the connections that each shard can have under it.
-fn raise_open_files(settings: &Settings, shards: u16) -> Option<u64> {
+/// Raises the limit of open files; gives what each shard can have under it.
+fn raise_open_files(settings: &Settings, shards: u16) -> Option<Share> {
     let files = open_files::raise_limit().unwrap_or_else(|error| {
         tracing::warn!("cannot raise the limit of open files: {error}");
         open_files::limit()
     })?;
     let listeners = settings.addresses.len() as u64;
-    let places = settings.config.limits.refusal_places;
-    Some(open_files::connections_that_fit(files, listeners, u64::from(shards), places))
+    let limits = &settings.config.limits;
+    Some(open_files::share(files, listeners, u64::from(shards), limits.refusal_places, limits.calls))
 }
 
-/// Lowers `connections` to what fits, with a warning.
-pub(crate) fn fit_connections(limits: &mut Limits, connections_max: Option<u64>) {
-    if let Some(most) = connections_max.filter(|most| *most < limits.connections) {
+/// Lowers `connections` and `calls` to what fits, with a warning.
+pub(crate) fn fit_connections(limits: &mut Limits, share: Option<Share>) {
+    let Some(share) = share else { return };
+    limits.calls = limits.calls.min(share.calls);
+    let most = share.connections;
+    if most < limits.connections {
         tracing::warn!(
             "connections per shard are lowered from {} to {most}, which is what the limit of open files allows \
              (raise it: ulimit -Hn, or LimitNOFILE= of systemd)",
