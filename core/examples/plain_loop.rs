@@ -17,7 +17,6 @@ fn main() -> std::io::Result<()> {
     let listener = TcpListener::bind(std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:8080"))?;
     listener.set_nonblocking(true)?;
     println!("listening on http://{}", listener.local_addr()?);
-
     let started = Instant::now();
     let clocks = || {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -25,6 +24,7 @@ fn main() -> std::io::Result<()> {
     };
     let config = Config { listeners: vec![Listener::default()], ..Config::default() };
     let mut engine = Engine::new(config, Place::default(), clocks().wall.0);
+    engine.complete(clocks(), Completion::Recovered);
     let mut sockets: BTreeMap<ConnId, (TcpStream, bool)> = BTreeMap::new(); // true: more bytes may come
     let mut full: Vec<ConnId> = Vec::new();
     let mut last = Seq(0);
@@ -72,11 +72,8 @@ fn main() -> std::io::Result<()> {
                 Action::Finish(id) => drop(sockets.get(&id).map(|entry| entry.0.shutdown(Shutdown::Write))),
                 Action::Close(id) => drop(sockets.remove(&id)),
                 Action::Read { .. } => unreachable!("no engine reads a log that its Place says is not kept"),
-                // Webhooks and the like take an adapter that dials.
-                Action::Dial(id, _) => engine.complete(now, Completion::Dialed(id, Err("not here".into()))),
-                Action::Resolve(n, _) => {
-                    engine.complete(now, Completion::Resolved(n, Err("not here".into())))
-                }
+                Action::Dial(id, _) => engine.complete(now, Completion::Dialed(id, Err("no".into()))), // Nor webhooks.
+                Action::Resolve(n, _) => engine.complete(now, Completion::Resolved(n, Err("no".into()))),
                 Action::Report(number) => engine.complete(now, Completion::Report(number, b"# EOF\n".into())),
                 Action::Note(note) => eprintln!("{:?}: {}", note.level, note.text),
             }

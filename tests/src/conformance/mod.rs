@@ -72,7 +72,8 @@ macro_rules! conformance {
             // The server
             operations, operations_counted,
             shards_read_their_writes, shards_share_streams,
-            a_stop_ends_streams, a_stop_does_not_wait_for_stalled_readers, a_reload_keeps_streams, config_errors, command_line_errors, a_taken_port, demo,
+            a_stop_ends_streams, a_stop_does_not_wait_for_stalled_readers, a_reload_keeps_streams,
+            a_reload_with_a_fault_keeps_destinations, config_errors, command_line_errors, a_taken_port, demo,
             restart_after_kill,
             x41_restart_keeps_eventhandlers, kill_loses_nothing_acknowledged, a_data_folder_has_one_server,
             a_damaged_log_is_refused,

@@ -1,5 +1,6 @@
 //! The life of the server: start, faults at the start, reload, stop, and the start after a kill.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
 use rustix::process::Signal;
@@ -138,6 +139,39 @@ pub fn a_reload_keeps_streams(subject: &Subject) {
         drop((streams, sse));
         assert_eq!(server.wait_exit().0, Some(0));
     }
+}
+
+/// R31: a reload with a fault leaves the destinations as they were; one without brings and takes them away.
+pub fn a_reload_with_a_fault_keeps_destinations(subject: &Subject) {
+    let receiver = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = receiver.local_addr().expect("an address");
+    let isr = |name: &str, parameters: &str| {
+        format!(
+            "{QUIET}[[isr.destination]]\nname = \"{name}\"\nurl = \"http://{address}/notify\"\nglobal = true\n\
+             events = [\"RECORDING_STARTED_EVENT\"]\nparameters = \"{parameters}\"\n"
+        )
+    };
+    let mut server = subject.server(&isr("old", "ucid=%UCID%"));
+    server.rewrite_config(&isr("new", "ucid=%UCIDD%"));
+    server.signal(Signal::HUP);
+    let line = server.wait_for("UCIDD");
+    assert!(line.contains("allowed"), "{line}");
+    server.wait_for("the config was not reloaded");
+    let recording = r#"{"type":"recording.started","subject":"recording/1","data":{"ucid":"7"}}"#;
+    publish(&mut Peer::connect(server.address), recording);
+    let (mut socket, _) = receiver.accept().expect("the old destination is called");
+    let mut request = vec![0; 4_096];
+    let read = socket.read(&mut request).expect("a request");
+    let request = String::from_utf8_lossy(&request[..read]).into_owned();
+    assert!(request.starts_with("GET /notify?ucid=7 HTTP/1.1\r\n"), "{request}");
+    socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").expect("an answer");
+    server.rewrite_config(&isr("new", "id=%UCID%"));
+    server.signal(Signal::HUP);
+    server.wait_for("config reloaded");
+    let peer = &mut Peer::connect(server.address);
+    let listed = || peer.ask(get("/v1/isr/destinations")).text();
+    let listed = std::iter::repeat_with(listed).find(|text| text.contains("\"new\"")).unwrap_or_default();
+    assert!(!listed.contains("\"old\""), "{listed}");
 }
 
 /// A wrong config file: exit code 2, and a line for each problem with file, line, key, what was found and what is

@@ -322,3 +322,44 @@ fn what_the_config_file_brings_is_changed_there() {
     let dead = read(&mut world, "/v1/dead-letters");
     assert_eq!(dead["dead_letters"][0]["reason"], "its destination was removed");
 }
+
+/// R34: what is handed in is acknowledged only when it is stored, and what it leads to is stored with it (R21): after a
+/// crash it is sent.
+#[test]
+fn r34_r21_an_event_is_acknowledged_when_it_is_stored_and_sent_after_a_crash() {
+    let mut config = Config::default();
+    let spec = json!({"url": "http://127.0.0.1:8081/notify", "global": true, "events": ["RECORDING_STARTED_EVENT"],
+        "parameters": "ucid=%UCID%"});
+    config.destinations = vec![Brought { kind: "isr", name: "face".to_owned(), spec: spec.to_string() }];
+    let mut world = World::keeping(config.clone(), 2);
+    world.turn();
+    let recording = |ucid: &str| {
+        format!(r#"{{"type":"recording.started","subject":"recording/{ucid}","data":{{"ucid":"{ucid}"}}}}"#)
+    };
+    world.hold_durability();
+    let lost = world.connect();
+    world.send(lost, publish(recording("lost")));
+    assert!(world.received(lost).is_empty(), "nothing is acknowledged that is not stored");
+    world.release_durability();
+    assert_eq!(world.next_reply(lost).expect("the acknowledgement").status, 202);
+    publish_all(&mut world, &[recording("2")]);
+    world.restart(config);
+    world.serve("127.0.0.1:8081");
+    // Refused connections had been noted; their retries are due by now.
+    world.pass(10_000);
+    let mut asked: Vec<String> = Vec::new();
+    loop {
+        let calls = world.take_calls();
+        if calls.is_empty() {
+            break;
+        }
+        for made in calls {
+            let line = String::from_utf8_lossy(&made.request).lines().next().unwrap_or_default().to_owned();
+            asked.push(line);
+            world.answer(&made, 200);
+        }
+    }
+    asked.sort();
+    assert_eq!(asked, ["GET /notify?ucid=2 HTTP/1.1", "GET /notify?ucid=lost HTTP/1.1"]);
+    assert_eq!(read(&mut world, "/v1/deliveries")["deliveries"], json!([]));
+}

@@ -3,7 +3,7 @@
 
 use offhook_core::Config;
 use offhook_core::ground::config::{HookPolicy, OnError, WcsApp};
-use offhook_tests::memory::write::{get, publish};
+use offhook_tests::memory::write::{get, publish, request};
 use offhook_tests::memory::{Peer, World};
 
 fn config(on_error: OnError) -> Config {
@@ -129,4 +129,43 @@ fn w27_with_two_engines_one_calls_in_order() {
     }
     assert_eq!(served, ["0", "1", "0", "1"], "one engine alone calls, over one connection");
     assert_eq!(world.take_dialed(), None);
+}
+
+/// W42: a hook that finally failed is a dead letter with its reason, and can be sent again; with `redeliver` that
+/// happens by itself.
+#[test]
+fn w42_a_failed_hook_is_a_dead_letter_and_is_sent_again() {
+    for redeliver_ms in [0, 3_600_000] {
+        let mut config = config(OnError::Log);
+        config.wcs.apps[0].redeliver_ms = redeliver_ms;
+        let mut world = World::with(config, 2);
+        world.serve(BACKEND);
+        send(&mut world, &stream_event("s", "b4e7"));
+        let (backend, first) = one_call(&mut world);
+        answer(&mut world, backend, 500);
+        let list = |world: &mut World, target: &str| -> serde_json::Value {
+            serde_json::from_slice(&world.ask_alone(get(target)).body).expect("a list")
+        };
+        if redeliver_ms == 0 {
+            let dead = list(&mut world, "/v1/dead-letters");
+            let letter = &dead["dead_letters"][0];
+            assert_eq!(letter["reason"], "REST hook StreamStatusEvent failed: HTTP 500");
+            assert_eq!(letter["destination"], "wcs.defaultApp");
+            let fields = "Content-Type: application/json\r\n";
+            let body = format!(r#"{{"id":{}}}"#, letter["id"]);
+            let redrive = request("POST", "/v1/dead-letters/redrive", fields, body);
+            assert_eq!(world.ask_alone(redrive).status, 200);
+        } else {
+            assert_eq!(list(&mut world, "/v1/deliveries")["deliveries"][0]["state"], "retrying");
+            world.pass(2_000);
+        }
+        // The owner of the destination may be another engine than that of the application.
+        let again = world.take_calls();
+        let text = String::from_utf8_lossy(&again[0].request).into_owned();
+        let body = |request: &str| request.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+        assert_eq!(body(&text), body(&first), "as it was");
+        world.answer(&again[0], 200);
+        assert_eq!(list(&mut world, "/v1/dead-letters")["dead_letters"], serde_json::json!([]));
+        assert_eq!(list(&mut world, "/v1/deliveries")["deliveries"], serde_json::json!([]));
+    }
 }

@@ -1,0 +1,166 @@
+//! From what waits on a connection to what the socket takes of it: lent slices, and how much went.
+
+use super::{Engine, Outbound};
+use crate::ground::deadline::Due;
+use crate::ground::id::ConnId;
+use crate::ground::time::{Mono, Now};
+use crate::hub::Hub;
+use crate::hub::conn::{Ending, Machine};
+
+impl Engine {
+    /// Lends what waits on a connection, for one write. `None` if nothing does.
+    pub fn outbound(&mut self, id: ConnId) -> Option<Outbound<'_>> {
+        self.lent = 0;
+        let Hub { conns, channels, config, .. } = &mut self.hub;
+        let conn = conns.get_mut(id)?;
+        if conn.blocked {
+            return None;
+        }
+        if matches!(&conn.machine, Machine::Client(outgoing) if outgoing.is_sealed()) {
+            return self.outbound_sealed(id);
+        }
+        let (channel, lending) = (conn.channel(), conn.lending());
+        if let Machine::Stream(_) = &conn.machine {
+            if conn.output.is_overrun(channels, channel) {
+                self.cut(id);
+                self.settle();
+                return None;
+            }
+            let dialect = &self.dialects[usize::from(channel)];
+            let step = config.limits.resume_step_events;
+            conn.output.refill(channels, channel, lending, step, |channel, feed, frame| {
+                dialect.admits(channel, feed, frame)
+            });
+        }
+        if conn.output.is_searching() {
+            // A step through old events found nothing; the next one comes in the loop's next turn, so that sockets are
+            // read in between.
+            self.hub.deadlines.arm(self.hub.now.mono, Due::Flush(id));
+            return None;
+        }
+        let lingers = matches!(conn.machine, Machine::Lingering);
+        if conn.ending != Ending::No && !lingers && conn.output.is_empty(channels) {
+            // It ends after what was queued, and nothing was: an HTTP/1.0 stream has no last chunk.
+            self.finish_sent(id);
+            return None;
+        }
+        let conn = self.hub.conns.get(id)?;
+        let out = conn.output.lend(&self.hub.channels, channel, lending);
+        self.lent = out.len();
+        (!out.is_empty()).then_some(out)
+    }
+
+    /// What TLS has sealed, or seals of what waits.
+    fn outbound_sealed(&mut self, id: ConnId) -> Option<Outbound<'_>> {
+        let Machine::Client(outgoing) = &mut self.hub.conns.get_mut(id)?.machine else { return None };
+        let out = Outbound::of(outgoing.outbound());
+        self.lent = out.len();
+        (!out.is_empty()).then_some(out)
+    }
+
+    /// The socket took `n` bytes of what was lent. Fewer than all means that it is full: nothing is lent until
+    /// [`Engine::writable`]. True: more can be lent at once.
+    pub fn advance(&mut self, now: Now, id: ConnId, n: usize) -> bool {
+        self.hub.set_now(now);
+        let lent = std::mem::take(&mut self.lent);
+        let Some(dialect) = self.hub.conns.get(id).map(|c| usize::from(c.channel())) else { return false };
+        let Hub { conns, channels, config, stats, stopping, .. } = &mut self.hub;
+        let Some(conn) = conns.get_mut(id) else { return false };
+        stats.bytes_sent += n as u64;
+        conn.blocked = n < lent;
+        if let Machine::Client(outgoing) = &mut conn.machine {
+            let more = if outgoing.is_sealed() {
+                outgoing.advance(n)
+            } else {
+                conn.output.advance(n, channels, 0);
+                let more = !conn.output.is_empty(channels);
+                if !more {
+                    outgoing.drained();
+                }
+                more
+            };
+            if conn.blocked {
+                if n > 0 || conn.patience == Mono::NEVER {
+                    self.be_patient(id, dialect);
+                }
+                return false;
+            }
+            if !*stopping {
+                conn.patience = Mono::NEVER;
+            }
+            return more;
+        }
+        conn.output.advance(n, channels, dialect as u8);
+        if conn.blocked {
+            if n > 0 || conn.patience == Mono::NEVER {
+                self.be_patient(id, dialect);
+            }
+            return false;
+        }
+        if conn.ending == Ending::No {
+            conn.patience = Mono::NEVER;
+        }
+        if !conn.output.is_empty(channels) {
+            return true;
+        }
+        if conn.ending == Ending::No
+            && conn.output.tail().is_none()
+            && let Machine::Stream(stream) = &conn.machine
+        {
+            let stream = stream.clone();
+            self.dialects[dialect].drained(&mut self.hub, &stream);
+            self.settle();
+            return false;
+        }
+        if conn.ending != Ending::No {
+            if matches!(&conn.machine, Machine::Http(server) if server.waiting() == 0 && !server.input.is_empty())
+            {
+                // Requests that stand before a half-close; what is left of them after this is no whole request.
+                self.serve(id, &[]);
+                self.settle();
+            }
+            self.finish_sent(id);
+        } else if let Machine::Http(server) = &mut conn.machine {
+            server.wind(now.mono, &config.limits);
+            if !server.input.is_empty() {
+                self.serve(id, &[]);
+                self.settle();
+            }
+        }
+        false
+    }
+
+    /// A socket is full: from now on what waits must move on.
+    fn be_patient(&mut self, id: ConnId, dialect: usize) {
+        let now = self.hub.now.mono;
+        let Some(conn) = self.hub.conns.get(id) else { return };
+        let patience = match &conn.machine {
+            Machine::Stream(_) if conn.ending != Ending::No => return,
+            Machine::Stream(_) => {
+                let dialect = &self.dialects[dialect];
+                let behind_ms = dialect.behind_ms(&self.hub, &conn.output).unwrap_or(0);
+                now.plus_ms(dialect.stall_ms(&self.hub).saturating_sub(behind_ms).max(1))
+            }
+            // It has been given its time already.
+            Machine::Client(_) if self.hub.stopping => return,
+            Machine::Http(_) | Machine::Client(_) | Machine::Lingering => {
+                now.plus_ms(self.hub.config.limits.write_stall_ms)
+            }
+        };
+        if let Some(conn) = self.hub.conns.get_mut(id) {
+            conn.patience = patience;
+        }
+        self.hub.arm(id);
+    }
+
+    /// A socket that was full takes bytes again.
+    pub fn writable(&mut self, now: Now, id: ConnId) {
+        self.hub.set_now(now);
+        if let Some(conn) = self.hub.conns.get_mut(id)
+            && conn.blocked
+        {
+            conn.blocked = false;
+            self.hub.flush(id);
+        }
+    }
+}
