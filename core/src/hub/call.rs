@@ -30,6 +30,8 @@ pub struct Call {
     pub request: Vec<u8>,
     /// How long a connection may take, TLS included.
     pub connect_ms: u64,
+    /// How long the first byte of the answer may take, from the request on; 0 is as long as all of it.
+    pub first_byte_ms: u64,
     /// How long all of it may take; 0 is without end.
     pub total_ms: u64,
     /// Content of an answer that is kept; what is beyond it is not read, and the status counts.

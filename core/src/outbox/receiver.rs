@@ -82,6 +82,8 @@ pub struct Policy {
     pub batch_max: u32,
     /// How long a connection may take.
     pub connect_ms: u64,
+    /// How long the first byte of an answer may take; 0 is as long as all of it.
+    pub first_byte_ms: u64,
     /// How long a request may take.
     pub total_ms: u64,
 }
@@ -100,6 +102,7 @@ impl Default for Policy {
             pending_max: None,
             batch_max: 1,
             connect_ms: 5_000,
+            first_byte_ms: 0,
             total_ms: 15_000,
         }
     }

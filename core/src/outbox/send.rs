@@ -182,6 +182,7 @@ impl Outbox {
                         target: Arc::clone(receiver.target()),
                         request: receiver.request(&carried, now.wall, &hub.vocabulary),
                         connect_ms: policy.connect_ms,
+                        first_byte_ms: policy.first_byte_ms,
                         total_ms: policy.total_ms,
                         content_max: hub.config.limits.outbox_answer_bytes,
                         caller: Caller { dialect: *place, key: *next_flight },

@@ -22,6 +22,7 @@ fn call(target: &Arc<Target>, key: u64) -> Call {
         target: Arc::clone(target),
         request: POST.into(),
         connect_ms: 5_000,
+        first_byte_ms: 0,
         total_ms: 15_000,
         content_max: 1_000,
         caller: Caller { dialect: 0, key },
@@ -298,6 +299,25 @@ fn item4_timeouts() {
     assert!(!world.is_closed(server));
     world.pass(1);
     assert!(world.is_closed(server) && world.take_answers().is_empty());
+}
+
+#[test]
+fn item4_the_first_byte_has_a_time_of_its_own() {
+    let mut world = World::new();
+    let target = target("192.0.2.1");
+    for early in [false, true] {
+        world.call(Call { first_byte_ms: 2_000, ..call(&target, 1) });
+        let server = world.expect_accepted("192.0.2.1:80");
+        world.pass(1_999);
+        if early {
+            world.send(server, &OK[..1]);
+            // From here on the whole request's time counts.
+            world.pass(13_000);
+        }
+        assert!(world.take_answers().is_empty());
+        world.pass(1);
+        assert_eq!(world.take_answers(), [(1, Err(CallFault::Timeout))], "{early}");
+    }
 }
 
 #[test]

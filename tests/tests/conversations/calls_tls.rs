@@ -152,6 +152,7 @@ fn call(tls: &Tls, host: &str, key: u64) -> Call {
         target: Arc::new(target),
         request: POST.into(),
         connect_ms: 5_000,
+        first_byte_ms: 0,
         total_ms: 15_000,
         content_max: 1 << 20,
         caller: Caller { dialect: 0, key },

@@ -33,6 +33,7 @@ pub(crate) const KEYS: &[&str] = &[
     "pending",
     "max_age",
     "connect_timeout",
+    "first_byte_timeout",
     "timeout",
 ];
 const RETRY_KEYS: &[&str] = &["first", "factor", "cap", "jitter", "give_up_after"];
@@ -153,6 +154,7 @@ fn patience(table: &Table<'_>, mut policy: Policy) -> Result<Policy, Wrong> {
     policy.pending_max = table.integer("pending", 1..=1_000_000_000)?.or(policy.pending_max);
     policy.max_age_ms = table.duration_ms("max_age", SECOND..=10 * YEAR)?.or(policy.max_age_ms);
     policy.connect_ms = table.duration_ms("connect_timeout", 1..=300 * SECOND)?.unwrap_or(policy.connect_ms);
+    policy.first_byte_ms = table.duration_ms("first_byte_timeout", 1..=HOUR)?.unwrap_or(policy.first_byte_ms);
     policy.total_ms = table.duration_ms("timeout", 1..=HOUR)?.unwrap_or(policy.total_ms);
     Ok(policy)
 }

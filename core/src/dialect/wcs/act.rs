@@ -95,6 +95,7 @@ impl Wcs {
             target,
             request,
             connect_ms: hub.config.limits.wcs_connect_ms,
+            first_byte_ms: 0,
             total_ms: left_ms,
             content_max: hub.config.limits.wcs_answer_bytes,
             caller: Caller { dialect: self.place, key: seq },

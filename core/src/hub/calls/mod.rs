@@ -60,6 +60,7 @@ struct Pending {
     request: Vec<u8>,
     content_max: u64,
     connect_ms: u64,
+    first_byte_ms: u64,
     /// When all of it has taken too long.
     due: Mono,
     pool: u32,
@@ -173,6 +174,7 @@ impl Hub {
             request: call.request,
             content_max: call.content_max,
             connect_ms: call.connect_ms,
+            first_byte_ms: call.first_byte_ms,
             due,
             pool,
             on: On::Nothing,
@@ -272,7 +274,10 @@ impl Hub {
         outgoing.call = Some(slot);
         outgoing.stage = Stage::Asked;
         outgoing.sent = false;
-        outgoing.due = pending.due;
+        outgoing.due = match pending.first_byte_ms {
+            0 => pending.due,
+            ms => self.now.mono.plus_ms(ms).min(pending.due),
+        };
         let head_only = request.starts_with(b"HEAD ");
         outgoing.client.ask(Ask { head_only, connect: false, content_max: pending.content_max });
         if outgoing.is_sealed() {
@@ -318,6 +323,10 @@ impl Hub {
         let (stage, call) = (outgoing.stage, outgoing.call);
         match (stage, call) {
             (Stage::Asked | Stage::Proxying, Some(slot)) => {
+                if stage == Stage::Asked {
+                    // The first byte is there: from here on all of it counts.
+                    outgoing.due = self.calls.pending[slot].due;
+                }
                 match outgoing.client.receive(self.now.wall, bytes, &self.config.limits) {
                     Received::More => {}
                     Received::Fault(reason) => self.fail_outgoing(id, CallFault::BadAnswer(reason)),
@@ -514,6 +523,7 @@ impl Hub {
                 target: Arc::clone(&self.calls.pools[pending.pool].target),
                 request: std::mem::take(&mut pending.request),
                 connect_ms: pending.connect_ms,
+                first_byte_ms: pending.first_byte_ms,
                 total_ms: if pending.due == Mono::NEVER { 0 } else { pending.due.since(self.now.mono) },
                 content_max: pending.content_max,
                 caller: pending.caller,
