@@ -10,8 +10,9 @@ use offhook_core::Completion;
 use crate::mailbox::{Mail, lock};
 use crate::process::Process;
 
-/// Names that are resolved at a time.
-const THREADS: usize = 4;
+/// Names that are resolved at a time. One that hangs holds its thread for as long as the system waits, so a few such
+/// names must leave some for the others.
+const THREADS: usize = 16;
 
 /// A name, and who wants to know.
 #[derive(Debug)]
