@@ -64,31 +64,12 @@ impl Engine {
         self.hub.set_now(now);
         let lent = std::mem::take(&mut self.lent);
         let Some(dialect) = self.hub.conns.get(id).map(|c| usize::from(c.channel())) else { return false };
-        let Hub { conns, channels, config, stats, stopping, .. } = &mut self.hub;
+        let Hub { conns, channels, config, stats, .. } = &mut self.hub;
         let Some(conn) = conns.get_mut(id) else { return false };
         stats.bytes_sent += n as u64;
         conn.blocked = n < lent;
-        if let Machine::Client(outgoing) = &mut conn.machine {
-            let more = if outgoing.is_sealed() {
-                outgoing.advance(n)
-            } else {
-                conn.output.advance(n, channels, 0);
-                let more = !conn.output.is_empty(channels);
-                if !more {
-                    outgoing.drained();
-                }
-                more
-            };
-            if conn.blocked {
-                if n > 0 || conn.patience == Mono::NEVER {
-                    self.be_patient(id, dialect);
-                }
-                return false;
-            }
-            if !*stopping {
-                conn.patience = Mono::NEVER;
-            }
-            return more;
+        if matches!(conn.machine, Machine::Client(_)) {
+            return self.advance_call(id, n);
         }
         conn.output.advance(n, channels, dialect as u8);
         if conn.blocked {
@@ -128,6 +109,22 @@ impl Engine {
             }
         }
         false
+    }
+
+    /// The socket of a call took `n` bytes of what was lent; whether more can be lent at once.
+    fn advance_call(&mut self, id: ConnId, n: usize) -> bool {
+        let more = self.hub.advance_outgoing(id, n);
+        let Some(conn) = self.hub.conns.get_mut(id) else { return false };
+        if conn.blocked {
+            if n > 0 || conn.patience == Mono::NEVER {
+                self.be_patient(id, 0);
+            }
+            return false;
+        }
+        if !self.hub.stopping {
+            conn.patience = Mono::NEVER;
+        }
+        more
     }
 
     /// A socket is full: from now on what waits must move on.

@@ -205,7 +205,7 @@ impl Engine {
                         dialect.handle_timeout(&mut self.hub, key, at);
                     }
                 }
-                Due::Resolve(ticket) => self.hub.resolve_due(ticket),
+                Due::Resolve(slot, generation) => self.hub.resolve_due(slot, generation),
                 Due::Flush(id) => self.hub.flush(id),
                 Due::Source(_) => {
                     if let Some(demo) = self.demo.as_mut().filter(|_| !self.hub.stopping) {

@@ -16,7 +16,7 @@ pub enum Due {
     /// A dialect's own deadline: its place in the list of dialects, and a key of its choice.
     Dialect(u8, u32),
     /// A name that is being resolved.
-    Resolve(u64),
+    Resolve(u32, u32),
     /// The next event of a source.
     Source(u8),
     /// After a stop: whatever is still open is closed.

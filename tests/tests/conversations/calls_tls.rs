@@ -462,3 +462,39 @@ fn carry(from: &mut Layer, text: &[u8], to: &mut Layer, plain: &mut Vec<u8>) -> 
     to.receive(&sealed, plain).expect("sound bytes");
     taken
 }
+
+/// An answer that is whole counts, whatever comes behind it in the same read.
+#[test]
+fn item5_what_was_opened_before_a_failure_counts() {
+    let ours = Authority::new("ours");
+    let signed = ours.sign("h.example", (2010, 2030));
+    let serves = Serves { signed: &signed, tls12: false, clients_of: None };
+    let mut world = world(ours.store());
+    world.call(call(&Tls::default(), "h.example", 1));
+    let mut server = dialed(&mut world, &serves, usize::MAX);
+    server.talk(&mut world);
+    server.conn.writer().write_all(OK.as_bytes()).expect("memory");
+    let mut out = Vec::new();
+    server.conn.write_tls(&mut out).expect("memory");
+    out.extend([23, 3, 3, 0, 32]);
+    out.extend([7; 32]);
+    world.send(server.peer, out);
+    let answers = world.take_answers();
+    assert!(matches!(&answers[..], [(1, Ok(answer))] if answer.content == b"ok"), "{answers:?}");
+    assert!(world.is_closed(server.peer));
+}
+
+/// The peer hears why it was refused (RFC 8446 section 6.2).
+#[test]
+fn item5_a_refused_server_gets_an_alert() {
+    let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
+    let signed = theirs.sign("h.example", (2010, 2030));
+    let serves = Serves { signed: &signed, tls12: false, clients_of: None };
+    let mut world = world(ours.store());
+    world.call(call(&Tls::default(), "h.example", 1));
+    let mut server = dialed(&mut world, &serves, usize::MAX);
+    server.talk(&mut world);
+    let error = server.conn.process_new_packets().expect_err("an alert");
+    assert!(matches!(error, rustls::Error::AlertReceived(rustls::AlertDescription::UnknownCA)), "{error:?}");
+    assert!(world.is_closed(server.peer));
+}

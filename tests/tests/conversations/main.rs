@@ -4,6 +4,7 @@
 mod bad_input;
 mod calling;
 mod calls;
+mod calls_alone;
 mod calls_tls;
 mod common;
 mod deadlines;

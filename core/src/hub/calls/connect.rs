@@ -15,7 +15,7 @@ use crate::ground::deadline::Due;
 use crate::ground::id::{ConnId, ListenerId};
 use crate::ground::time::Mono;
 use crate::hub::action::Action;
-use crate::hub::call::{CallFault, Target};
+use crate::hub::call::{CallFault, CallId, Target};
 use crate::wire::http::client::Ask;
 use crate::wire::tls::Compiled;
 use crate::wire::tls::layer::Layer;
@@ -30,6 +30,39 @@ pub(super) enum Wants {
 }
 
 impl Hub {
+    /// The config has changed: connections that were made by the old one carry no further call, and those that are
+    /// being made by it are made anew. What was asked on one comes to its end.
+    pub(crate) fn reset_outgoing(&mut self) {
+        self.calls.epoch = self.calls.epoch.wrapping_add(1);
+        let pools: Vec<u32> = self.calls.pools.iter().map(|(pool, _)| pool).collect();
+        for pool in pools {
+            self.calls.pools[pool].tls = None;
+            for id in self.calls.pools[pool].idle.clone() {
+                self.drop_outgoing(id);
+            }
+        }
+        let slots: Vec<u32> = self.calls.pending.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            self.connect_anew(slot);
+        }
+    }
+
+    /// Begins again to make a connection for a call, if it has none that is ready.
+    fn connect_anew(&mut self, slot: u32) {
+        match self.calls.pending[slot].on {
+            On::Nothing => return,
+            On::Name(ticket, ..) => self.calls.leave_lookup(ticket, slot),
+            On::Conn(id) => match self.conns.get(id).map(|conn| &conn.machine) {
+                Some(Machine::Client(outgoing)) if outgoing.stage != Stage::Asked => self.drop_outgoing(id),
+                Some(_) | None => return,
+            },
+        }
+        let pending = &mut self.calls.pending[slot];
+        pending.through.clear();
+        pending.fault = None;
+        self.connect(slot);
+    }
+
     /// Begins to make a connection for a call.
     pub(super) fn connect(&mut self, slot: u32) {
         let trusted = self.target(slot).trusted;
@@ -55,50 +88,57 @@ impl Hub {
         if let Ok(address) = host.parse::<IpAddr>() {
             return self.found(slot, wants, Ok(vec![address]));
         }
+        let is_full = self.calls.resolving.len() as u64 >= self.config.limits.calls;
         let known = self.calls.resolving.iter_mut().find(|(_, (name, _))| *name == host);
         let ticket = match known {
-            // A name is looked up once for all who want it.
+            // A name is looked up once for all who want it, however many have given up meanwhile.
             Some((ticket, (_, waiting))) => {
                 waiting.push(slot);
                 *ticket
+            }
+            None if is_full => {
+                return self.finish_call(slot, Err(CallFault::NoRoom));
             }
             None => {
                 self.calls.ticket += 1;
                 let ticket = self.calls.ticket;
                 self.calls.resolving.insert(ticket, (host.clone(), vec![slot]));
-                let pending = &self.calls.pending[slot];
-                let at = self.now.mono.plus_ms(pending.connect_ms).min(pending.due);
-                self.deadlines.arm(at, Due::Resolve(ticket));
                 self.act(Action::Resolve(ticket, host));
                 ticket
             }
         };
-        self.calls.pending[slot].on = On::Name(ticket, wants);
+        let generation = self.calls.generations[slot as usize];
+        let pending = &mut self.calls.pending[slot];
+        let by = self.now.mono.plus_ms(pending.connect_ms).min(pending.due);
+        pending.on = On::Name(ticket, wants, by);
+        self.deadlines.arm(by, Due::Resolve(slot, generation));
     }
 
     /// The addresses of a name, or why there are none.
     pub(crate) fn resolved(&mut self, ticket: u64, result: Result<Vec<IpAddr>, Box<str>>) {
         let Some((_, waiting)) = self.calls.resolving.remove(&ticket) else { return };
         for slot in waiting {
-            if let On::Name(_, wants) = self.calls.pending[slot].on {
+            if let On::Name(_, wants, _) = self.calls.pending[slot].on {
                 self.found(slot, wants, result.clone());
             }
         }
     }
 
-    /// Resolving has taken too long.
-    pub(crate) fn resolve_due(&mut self, ticket: u64) {
-        let Some((_, waiting)) = self.calls.resolving.remove(&ticket) else { return };
-        for slot in waiting {
+    /// A call has waited too long for a name. The lookup goes on: its answer is good for the next who asks.
+    pub(crate) fn resolve_due(&mut self, slot: u32, generation: u32) {
+        let Some(slot) = self.calls.find(CallId { slot, generation }) else { return };
+        let On::Name(ticket, _, by) = self.calls.pending[slot].on else { return };
+        if by <= self.now.mono {
+            self.calls.leave_lookup(ticket, slot);
             self.finish_call(slot, Err(CallFault::Resolve("no name server answered in time".into())));
         }
     }
 
     fn found(&mut self, slot: u32, wants: Wants, result: Result<Vec<IpAddr>, Box<str>>) {
         let addresses = match result {
-            Ok(mut addresses) if !addresses.is_empty() => {
-                addresses.truncate(self.config.limits.call_addresses as usize);
-                addresses
+            Ok(addresses) if !addresses.is_empty() => {
+                // A v4 address is checked, named and dialed as one, however it is written.
+                addresses.iter().map(IpAddr::to_canonical).collect::<Vec<_>>()
             }
             Ok(_) => {
                 let why = format!("`{}` has no address", self.host(slot, wants));
@@ -118,15 +158,16 @@ impl Hub {
                 return self.finish_call(slot, Err(CallFault::Blocked { address, range }));
             }
         }
+        let addresses_max = self.config.limits.call_addresses as usize;
         let port = match (wants, &self.config.outbox.egress_proxy) {
             (Wants::Proxy, Some(proxy)) => proxy.port,
             (Wants::Target, Some(_)) => {
-                self.calls.pending[slot].through = interleaved(addresses, target.port);
+                self.calls.pending[slot].through = interleaved(addresses, target.port, addresses_max);
                 return self.resolve(slot, Wants::Proxy);
             }
             (Wants::Proxy | Wants::Target, None) => target.port,
         };
-        self.calls.pending[slot].addresses = interleaved(addresses, port);
+        self.calls.pending[slot].addresses = interleaved(addresses, port, addresses_max);
         self.dial(slot);
     }
 
@@ -141,7 +182,7 @@ impl Hub {
         let due = self.now.mono.plus_ms(pending.connect_ms).min(pending.due);
         let id = self.conns.insert(Conn {
             output: Output::default(),
-            machine: Machine::Client(Box::new(Outgoing::new(pool, slot, address, due))),
+            machine: Machine::Client(Box::new(Outgoing::new(pool, slot, address, self.calls.epoch, due))),
             peer: address.ip(),
             via: ListenerId(u16::MAX),
             ending: Ending::No,
@@ -250,7 +291,7 @@ impl Hub {
 }
 
 /// The addresses in the order of trying: the two families by turns (RFC 8305 section 4), as the resolver ordered them.
-fn interleaved(addresses: Vec<IpAddr>, port: u16) -> VecDeque<SocketAddr> {
+fn interleaved(addresses: Vec<IpAddr>, port: u16, addresses_max: usize) -> VecDeque<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
     let (mut first, mut second): (VecDeque<IpAddr>, VecDeque<IpAddr>) =
         addresses.into_iter().partition(|a| a.is_ipv6() == first_is_v6);
@@ -259,5 +300,6 @@ fn interleaved(addresses: Vec<IpAddr>, port: u16) -> VecDeque<SocketAddr> {
         all.extend(first.pop_front());
         all.extend(second.pop_front());
     }
+    all.truncate(addresses_max);
     all.into_iter().map(|address| SocketAddr::new(address, port)).collect()
 }

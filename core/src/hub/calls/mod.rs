@@ -50,6 +50,8 @@ pub struct Calls {
     open: u64,
     /// Of these, those that wait for a request.
     idle: u64,
+    /// Counts the reloads: what was made by an earlier config carries no further call.
+    epoch: u32,
     clock: WallClock,
 }
 
@@ -77,7 +79,8 @@ struct Pending {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum On {
     Nothing,
-    Name(u64, Wants),
+    /// A lookup, until this moment.
+    Name(u64, Wants, Mono),
     Conn(ConnId),
 }
 
@@ -105,6 +108,7 @@ impl Calls {
             ticket: 0,
             open: 0,
             idle: 0,
+            epoch: 0,
             clock: WallClock::default(),
         }
     }
@@ -151,6 +155,13 @@ impl Calls {
             if let Some(entry) = self.pools.remove(pool) {
                 self.by_target.remove(&entry.target);
             }
+        }
+    }
+
+    /// A call no longer waits for a name.
+    fn leave_lookup(&mut self, ticket: u64, slot: u32) {
+        if let Some((_, waiting)) = self.resolving.get_mut(&ticket) {
+            waiting.retain(|waits| *waits != slot);
         }
     }
 
@@ -209,17 +220,6 @@ impl Hub {
         self.connect(slot);
     }
 
-    /// The config has changed: connections that were made by the old one are not used again.
-    pub(crate) fn reset_outgoing(&mut self) {
-        let pools: Vec<u32> = self.calls.pools.iter().map(|(pool, _)| pool).collect();
-        for pool in pools {
-            self.calls.pools[pool].tls = None;
-            for id in self.calls.pools[pool].idle.clone() {
-                self.drop_outgoing(id);
-            }
-        }
-    }
-
     /// Gives a call up: nothing is heard of it any more.
     pub fn cancel(&mut self, id: CallId) {
         let Some(slot) = self.calls.find(id) else { return };
@@ -230,11 +230,7 @@ impl Hub {
                 }
                 self.drop_outgoing(conn);
             }
-            On::Name(ticket, _) => {
-                if let Some((_, waiting)) = self.calls.resolving.get_mut(&ticket) {
-                    waiting.retain(|waits| *waits != slot);
-                }
-            }
+            On::Name(ticket, ..) => self.calls.leave_lookup(ticket, slot),
             On::Nothing => {}
         }
         self.forget_call(slot);
@@ -295,12 +291,19 @@ impl Hub {
         self.calls.clock.set(wall);
         let Some(Machine::Client(outgoing)) = self.conns.get_mut(id).map(|c| &mut c.machine) else { return };
         let Some(layer) = &mut outgoing.tls else { return self.receive_plain(id, bytes) };
+        if outgoing.stage == Stage::Leaving {
+            return;
+        }
         let mut plain = Vec::new();
         let opened = layer.receive(bytes, &mut plain);
         let (agreed, ended) = (!layer.is_handshaking(), layer.is_ended());
         let writes = layer.wants_write();
         if let Err(why) = opened {
-            return self.fail_outgoing(id, CallFault::Tls(why.into()));
+            // What was opened before that is good: it depends on the split alone whether it came together.
+            if !plain.is_empty() {
+                self.receive_plain(id, &plain);
+            }
+            return self.fail_tls(id, why);
         }
         if agreed && outgoing.stage == Stage::Handshaking {
             match outgoing.call {
@@ -330,8 +333,11 @@ impl Hub {
                 match outgoing.client.receive(self.now.wall, bytes, &self.config.limits) {
                     Received::More => {}
                     Received::Fault(reason) => self.fail_outgoing(id, CallFault::BadAnswer(reason)),
-                    Received::Whole(response, _) if stage == Stage::Proxying => {
-                        if (200..300).contains(&response.status) {
+                    Received::Whole(response, used) if stage == Stage::Proxying => {
+                        if (200..300).contains(&response.status) && used < bytes.len() {
+                            let reason = "the peer speaks before it is asked";
+                            self.fail_outgoing(id, CallFault::BadAnswer(reason));
+                        } else if (200..300).contains(&response.status) {
                             self.established(id);
                         } else {
                             self.refused_by_proxy(slot, id, response.status);
@@ -367,7 +373,7 @@ impl Hub {
         };
         let idle_ms = self.config.limits.call_idle_ms;
         let due = self.now.mono.plus_ms(idle_ms);
-        let keep = reusable && !self.stopping;
+        let (epoch, keep) = (self.calls.epoch, reusable && !self.stopping);
         if let Some(conn) = self.conns.get_mut(id)
             && let Machine::Client(outgoing) = &mut conn.machine
         {
@@ -378,6 +384,7 @@ impl Hub {
             let whole = outgoing.sent;
             if keep
                 && whole
+                && outgoing.epoch == epoch
                 && (pool.idle.len() as u64) < self.config.limits.calls_idle_per_target
                 && self.calls.idle < self.config.limits.calls_idle
             {
@@ -416,7 +423,9 @@ impl Hub {
             Stage::Handshaking => {
                 CallFault::Tls("the peer closed the connection during the handshake".into())
             }
-            Stage::Dialing | Stage::Proxying | Stage::Idle => CallFault::Closed { sent: false, reused },
+            Stage::Dialing | Stage::Proxying | Stage::Idle | Stage::Leaving => {
+                CallFault::Closed { sent: false, reused }
+            }
         };
         self.fail_outgoing(id, fault);
     }
@@ -443,7 +452,7 @@ impl Hub {
         let Some(Machine::Client(outgoing)) = self.conns.get(id).map(|c| &c.machine) else { return };
         let over = |slot: u32| self.calls.pending.get(slot).is_some_and(|pending| pending.due <= now);
         match (outgoing.stage, outgoing.call) {
-            (Stage::Idle, _) | (_, None) => self.drop_outgoing(id),
+            (Stage::Idle | Stage::Leaving, _) | (_, None) => self.drop_outgoing(id),
             (Stage::Asked, _) => self.fail_outgoing(id, CallFault::Timeout),
             (_, Some(slot)) if over(slot) => self.fail_outgoing(id, CallFault::Timeout),
             (Stage::Dialing, Some(slot)) => self.next_address(slot, id, CallFault::ConnectTimeout),
@@ -451,6 +460,43 @@ impl Hub {
                 self.fail_outgoing(id, CallFault::ConnectTimeout);
             }
         }
+    }
+
+    /// TLS failed: its call hears of it at once, and the peer by an alert (RFC 8446 section 6.2).
+    fn fail_tls(&mut self, id: ConnId, why: String) {
+        let due = self.now.mono.plus_ms(self.config.limits.linger_ms);
+        let Some(Machine::Client(outgoing)) = self.conns.get_mut(id).map(|c| &mut c.machine) else { return };
+        let Some(slot) = outgoing.call.filter(|_| outgoing.tls.as_ref().is_some_and(|l| l.wants_write()))
+        else {
+            return self.fail_outgoing(id, CallFault::Tls(why.into()));
+        };
+        outgoing.call = None;
+        outgoing.stage = Stage::Leaving;
+        outgoing.plain = (Vec::new(), 0);
+        outgoing.due = due;
+        self.arm(id);
+        self.flush(id);
+        self.finish_call(slot, Err(CallFault::Tls(why.into())));
+    }
+
+    /// The socket took `n` bytes of what was lent; whether more waits.
+    pub(crate) fn advance_outgoing(&mut self, id: ConnId, n: usize) -> bool {
+        let Hub { conns, channels, .. } = self;
+        let Some(conn) = conns.get_mut(id) else { return false };
+        let Machine::Client(outgoing) = &mut conn.machine else { return false };
+        if outgoing.is_sealed() {
+            let more = outgoing.advance(n);
+            if !more && outgoing.stage == Stage::Leaving {
+                self.drop_outgoing(id);
+            }
+            return more;
+        }
+        conn.output.advance(n, channels, 0);
+        let more = !conn.output.is_empty(channels);
+        if !more {
+            outgoing.drained();
+        }
+        more
     }
 
     /// Closes a connection, and says so to its call.

@@ -21,6 +21,8 @@ pub enum Stage {
     Asked,
     /// It waits for the next request.
     Idle,
+    /// TLS failed: the peer is told why, and nothing else is said or heard.
+    Leaving,
 }
 
 /// One connection.
@@ -42,12 +44,14 @@ pub struct Outgoing {
     pub(super) sent: bool,
     /// It has carried a request before.
     pub(super) reused: bool,
+    /// Counts the reloads before it was dialed.
+    pub(super) epoch: u32,
     /// When this stage has taken too long.
     pub due: Mono,
 }
 
 impl Outgoing {
-    pub(super) fn new(pool: u32, call: u32, address: SocketAddr, due: Mono) -> Outgoing {
+    pub(super) fn new(pool: u32, call: u32, address: SocketAddr, epoch: u32, due: Mono) -> Outgoing {
         Outgoing {
             pool,
             address,
@@ -58,6 +62,7 @@ impl Outgoing {
             plain: (Vec::new(), 0),
             sent: false,
             reused: false,
+            epoch,
             due,
         }
     }

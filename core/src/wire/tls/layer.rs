@@ -80,7 +80,8 @@ impl Layer {
     /// Opens what the socket received; the plaintext goes to the end of `plain`.
     ///
     /// # Errors
-    /// TLS failed, and a sentence says what the peer offered. An alert waits to be sent.
+    /// TLS failed, and a sentence says what the peer offered. What was opened before that is in `plain`, and an alert
+    /// waits to be sent.
     pub fn receive(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), String> {
         if self.conn.is_handshaking() && self.beginning.len() < BEGINNING_BYTES {
             let room = BEGINNING_BYTES - self.beginning.len();
@@ -88,7 +89,14 @@ impl Layer {
         }
         while !bytes.is_empty() && !self.ended {
             self.conn.read_tls(&mut bytes).map_err(|error| error.to_string())?;
-            let state = self.conn.process_new_packets().map_err(|error| self.refusal(&error))?;
+            let state = match self.conn.process_new_packets() {
+                Ok(state) => state,
+                Err(error) => {
+                    // What was opened before the failure is good. Reading ends with the error that there is no more.
+                    let _ = self.conn.reader().read_to_end(plain);
+                    return Err(self.refusal(&error));
+                }
+            };
             self.ended = state.peer_has_closed();
             let opened = state.plaintext_bytes_to_read();
             let before = plain.len();

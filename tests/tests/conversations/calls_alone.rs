@@ -1,0 +1,685 @@
+//! Calls to servers of others: issue 3, items 4 (the client machine) and 10 (addresses).
+
+use std::sync::Arc;
+
+use offhook_core::hub::call::{Answer, Call, CallFault, CallId, Caller, Target};
+use offhook_core::{Completion, Config};
+use offhook_tests::memory::{Peer, World};
+
+const POST: &str = "POST /hook HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi";
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+fn target(host: &str) -> Arc<Target> {
+    Arc::new(Target { host: host.into(), port: 80, tls: None, trusted: true })
+}
+
+fn untrusted(host: &str) -> Arc<Target> {
+    Arc::new(Target { host: host.into(), port: 80, tls: None, trusted: false })
+}
+
+fn call(target: &Arc<Target>, key: u64) -> Call {
+    Call {
+        target: Arc::clone(target),
+        request: POST.into(),
+        connect_ms: 5_000,
+        total_ms: 15_000,
+        content_max: 1_000,
+        caller: Caller { dialect: 0, key },
+    }
+}
+
+fn ok(content: &str) -> Result<Answer, CallFault> {
+    Ok(Answer { status: 200, retry_after_ms: None, content_type: None, content: content.into(), cut: false })
+}
+
+/// Makes a call over a new connection to an address, and takes the request on the other side.
+#[track_caller]
+fn served(world: &mut World, target: &Arc<Target>, key: u64) -> Peer {
+    world.call(call(target, key));
+    let server = world.expect_accepted("192.0.2.1:80");
+    assert_eq!(world.take(server), POST.as_bytes());
+    server
+}
+
+#[test]
+fn item4_a_connection_is_used_again() {
+    let mut world = World::new();
+    let target = target("192.0.2.1");
+    let server = served(&mut world, &target, 1);
+    world.send(server, OK);
+    assert_eq!(world.take_answers(), [(1, ok("ok"))]);
+    // An equal target, not the same one: calls may come from anywhere.
+    let equal = self::target("192.0.2.1");
+    for key in 2..50 {
+        world.call(call(&equal, key));
+        assert_eq!(
+            (world.take(server), world.take_writes(server).len()),
+            (POST.into(), 1 + usize::from(key == 2))
+        );
+        world.send(server, OK);
+        assert_eq!(world.take_answers(), [(key, ok("ok"))]);
+    }
+    assert!(world.next_dial().is_none());
+    let stats = world.stats();
+    assert_eq!(
+        (stats.calls_answered, stats.call_connections_dialed, stats.call_connections_open),
+        (49, 1, 1)
+    );
+    assert_eq!((stats.connections_open, stats.connections_accepted), (0, 0));
+}
+
+#[test]
+fn item4_one_request_is_in_flight_on_a_connection() {
+    let mut world = World::new();
+    let target = target("192.0.2.1");
+    let first = served(&mut world, &target, 1);
+    let second = served(&mut world, &target, 2);
+    world.send(second, OK);
+    world.send(first, OK.replace("ok", "1k"));
+    assert_eq!(world.take_answers(), [(2, ok("ok")), (1, ok("1k"))]);
+    // Another target shares no connection.
+    world.call(call(&self::target("192.0.2.2"), 3));
+    world.expect_accepted("192.0.2.2:80");
+}
+
+#[test]
+fn item4_what_says_close_is_closed() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK",
+    ] {
+        let mut world = World::new();
+        let server = served(&mut world, &target("192.0.2.1"), 1);
+        world.send(server, answer);
+        assert_eq!(world.take_answers(), [(1, ok("ok"))], "{answer}");
+        assert!(world.is_closed(server), "{answer}");
+    }
+}
+
+#[test]
+fn item4_an_idle_connection_that_the_peer_closes_is_no_error() {
+    let mut world = World::new();
+    let target = target("192.0.2.1");
+    let server = served(&mut world, &target, 1);
+    world.send(server, OK);
+    world.end(server);
+    assert!(world.is_closed(server));
+    assert_eq!(world.take_answers(), [(1, ok("ok"))]);
+    let server = served(&mut world, &target, 2);
+    // The same for a word that nobody asked for, such as a 408.
+    world.send(server, OK);
+    world.send(server, "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n");
+    assert!(world.is_closed(server));
+    assert_eq!(world.take_answers(), [(2, ok("ok"))]);
+}
+
+#[test]
+fn item4_a_stale_connection_gives_its_unsent_request_to_another() {
+    let mut world = World::new();
+    let target = target("192.0.2.1");
+    let server = served(&mut world, &target, 1);
+    world.send(server, OK);
+    // The kernel takes nothing any more, so nothing of the request has left when the end is seen.
+    world.limit_room(server, 0);
+    world.call(call(&target, 2));
+    world.end(server);
+    let server = world.expect_accepted("192.0.2.1:80");
+    assert_eq!(world.take(server), POST.as_bytes());
+    world.send(server, OK);
+    assert_eq!(world.take_answers(), [(1, ok("ok")), (2, ok("ok"))]);
+}
+
+#[test]
+fn item4_a_connection_that_ends_is_told_by_how_far_it_came() {
+    let mut world = World::new();
+    let target = target("192.0.2.1");
+    let server = served(&mut world, &target, 1);
+    world.end(server);
+    assert_eq!(world.take_answers(), [(1, Err(CallFault::Closed { sent: true, reused: false }))]);
+    let server = served(&mut world, &target, 2);
+    world.send(server, OK);
+    world.call(call(&target, 3));
+    world.break_off(server);
+    world.take_answers();
+    let server = served(&mut world, &target, 4);
+    world.send(server, &OK[..OK.len() - 1]);
+    world.break_off(server);
+    assert_eq!(world.take_answers(), [(4, Err(CallFault::Cut))]);
+    // A part of the request is on its way.
+    world.call(call(&target, 5));
+    let (server, _) = world.expect_dial();
+    world.limit_room(server, 10);
+    world.accept_dial(server);
+    world.end(server);
+    assert_eq!(world.take_answers(), [(5, Err(CallFault::Closed { sent: false, reused: false }))]);
+}
+
+#[test]
+fn item4_a_reused_connection_that_ends_says_so() {
+    let mut world = World::new();
+    let target = target("192.0.2.1");
+    let server = served(&mut world, &target, 1);
+    world.send(server, OK);
+    world.call(call(&target, 2));
+    world.end(server);
+    let closed = Err(CallFault::Closed { sent: true, reused: true });
+    assert_eq!(world.take_answers(), [(1, ok("ok")), (2, closed)]);
+    assert!(world.is_closed(server) && world.next_dial().is_none());
+}
+
+#[test]
+fn item4_answers_come_in_pieces() {
+    for answer in [
+        OK,
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=y\r\no\r\n1\r\nk\r\n0\r\nT: v\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    ] {
+        let mut world = World::new();
+        let target = target("192.0.2.1");
+        let server = served(&mut world, &target, 1);
+        let (last, before) = answer.as_bytes().split_last().unwrap();
+        for byte in before {
+            world.send(server, [*byte]);
+            assert!(world.take_answers().is_empty());
+        }
+        world.send(server, [*last]);
+        assert_eq!(world.take_answers(), [(1, ok("ok"))], "{answer}");
+        world.call(call(&target, 2));
+        assert_eq!(world.take(server), POST.as_bytes(), "{answer}");
+    }
+}
+
+#[test]
+fn item4_a_body_may_end_with_its_connection() {
+    let mut world = World::new();
+    let server = served(&mut world, &target("192.0.2.1"), 1);
+    world.send(server, "HTTP/1.1 200 OK\r\n\r\no");
+    world.send(server, "k");
+    assert!(world.take_answers().is_empty());
+    world.end(server);
+    assert_eq!(world.take_answers(), [(1, ok("ok"))]);
+    assert!(world.is_closed(server));
+}
+
+#[test]
+fn item4_content_is_bounded() {
+    let mut world = World::new();
+    let target = target("192.0.2.1");
+    let body = "x".repeat(1 << 20);
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let whole = Call { content_max: 1 << 20, ..call(&target, 1) };
+    world.call(whole);
+    let server = world.expect_accepted("192.0.2.1:80");
+    world.send(server, &answer);
+    assert_eq!(world.take_answers(), [(1, ok(&body))]);
+    assert!(!world.is_closed(server));
+    world.call(call(&target, 2));
+    world.send(server, &answer);
+    let [(2, Ok(answer))] = &world.take_answers()[..] else { panic!("an answer") };
+    assert_eq!((answer.status, answer.content.len(), answer.cut), (200, 1_000, true));
+    assert!(world.is_closed(server), "what is not read is in the way of the next answer");
+}
+
+#[test]
+fn item4_no_redirect_is_followed_and_a_head_has_no_body() {
+    let mut world = World::new();
+    let target = target("192.0.2.1");
+    let server = served(&mut world, &target, 1);
+    world.send(server, "HTTP/1.1 301 Moved\r\nLocation: http://192.0.2.9/\r\nContent-Length: 0\r\n\r\n");
+    assert!(matches!(&world.take_answers()[..], [(1, Ok(Answer { status: 301, .. }))]));
+    assert!(world.next_dial().is_none());
+    let head = Call { request: "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n".into(), ..call(&target, 2) };
+    world.call(head);
+    world.send(server, "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n");
+    assert_eq!(world.take_answers(), [(2, ok(""))]);
+    assert!(!world.is_closed(server));
+}
+
+#[test]
+fn item4_garbage_is_no_answer() {
+    for (garbage, part) in [
+        ("SSH-2.0-x\r\n", "begin"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "unequal"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "chunk"),
+        ("HTTP/1.1 101 Switching Protocols\r\n\r\n", "switches"),
+    ] {
+        let mut world = World::new();
+        let server = served(&mut world, &target("192.0.2.1"), 1);
+        world.send(server, garbage);
+        let [(1, Err(CallFault::BadAnswer(reason)))] = world.take_answers()[..] else { panic!("{garbage}") };
+        assert!(reason.contains(part), "{reason}");
+        assert!(world.is_closed(server));
+    }
+}
+
+#[test]
+fn item4_an_answer_before_the_request_is_sent_ends_the_connection() {
+    let mut world = World::new();
+    world.call(call(&target("192.0.2.1"), 1));
+    let (server, _) = world.expect_dial();
+    world.limit_room(server, 10);
+    world.accept_dial(server);
+    world.send(server, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n");
+    assert!(matches!(&world.take_answers()[..], [(1, Ok(Answer { status: 413, .. }))]));
+    assert!(world.is_closed(server));
+}
+
+#[test]
+fn item4_timeouts() {
+    let mut world = World::new();
+    let target = target("192.0.2.1");
+    // The connection.
+    world.call(call(&target, 1));
+    let (server, _) = world.expect_dial();
+    world.pass(4_999);
+    assert!(world.take_answers().is_empty());
+    world.pass(1);
+    assert_eq!(world.take_answers(), [(1, Err(CallFault::ConnectTimeout))]);
+    assert!(world.is_closed(server));
+    // The whole, counted from the call.
+    world.call(call(&target, 2));
+    world.pass(4_000);
+    let server = world.expect_accepted("192.0.2.1:80");
+    world.send(server, &OK[..20]);
+    world.pass(10_999);
+    assert!(world.take_answers().is_empty());
+    world.pass(1);
+    assert_eq!(world.take_answers(), [(2, Err(CallFault::Timeout))]);
+    assert!(world.is_closed(server));
+    // No end: 0.
+    world.call(Call { total_ms: 0, ..call(&target, 3) });
+    let server = world.expect_accepted("192.0.2.1:80");
+    world.pass(86_400_000);
+    world.send(server, OK);
+    assert_eq!(world.take_answers(), [(3, ok("ok"))]);
+    // And what waits for the next call is closed in time.
+    world.pass(29_999);
+    assert!(!world.is_closed(server));
+    world.pass(1);
+    assert!(world.is_closed(server) && world.take_answers().is_empty());
+}
+
+#[test]
+fn item4_a_server_that_reads_nothing_is_given_up() {
+    let mut world = World::new();
+    world.call(Call { total_ms: 0, ..call(&target("192.0.2.1"), 1) });
+    let (server, _) = world.expect_dial();
+    world.limit_room(server, 10);
+    world.accept_dial(server);
+    world.pass(30_000);
+    assert_eq!(world.take_answers(), [(1, Err(CallFault::Timeout))]);
+    assert!(world.is_closed(server));
+}
+
+#[test]
+fn item4_addresses_are_tried_in_turn() {
+    let mut world = World::new();
+    world.set_name("h.example", &["192.0.2.1", "192.0.2.2", "2001:db8::1"]);
+    let target = target("h.example");
+    world.call(call(&target, 1));
+    let (server, address) = world.expect_dial();
+    assert_eq!(address.to_string(), "192.0.2.1:80");
+    world.refuse_dial(server, "Connection refused");
+    assert!(world.is_closed(server) && world.take_answers().is_empty());
+    let (server, address) = world.expect_dial();
+    assert_eq!(address.to_string(), "[2001:db8::1]:80");
+    world.pass(5_000);
+    assert!(world.is_closed(server));
+    let server = world.expect_accepted("192.0.2.2:80");
+    world.send(server, OK);
+    assert_eq!(world.take_answers(), [(1, ok("ok"))]);
+    // None of them: the last one's fault.
+    world.end(server);
+    world.call(call(&target, 2));
+    for _ in 0..3 {
+        let (server, _) = world.expect_dial();
+        world.refuse_dial(server, "Connection refused");
+    }
+    let refused = Err(CallFault::Connect("192.0.2.2:80: Connection refused".into()));
+    assert_eq!(world.take_answers(), [(2, refused)]);
+}
+
+#[test]
+fn item4_names_that_lead_nowhere() {
+    let mut world = World::new();
+    world.break_name("broken.example", "no such host");
+    world.set_name("empty.example", &[]);
+    world.call(call(&target("broken.example"), 1));
+    world.call(call(&target("empty.example"), 2));
+    world.call(call(&target("slow.example"), 3));
+    world.call(call(&target("slow.example"), 4));
+    let fault = |text: &str| Err(CallFault::Resolve(text.into()));
+    assert_eq!(
+        world.take_answers(),
+        [(1, fault("`broken.example`: no such host")), (2, fault("`empty.example` has no address"))]
+    );
+    assert_eq!(world.waiting_names(), ["slow.example"], "a name is looked up once for all");
+    world.pass(5_000);
+    let late = fault("no name server answered in time");
+    assert_eq!(world.take_answers(), [(3, late.clone()), (4, late)]);
+    world.call(call(&target("slow.example"), 5));
+    world.set_name("slow.example", &["192.0.2.1"]);
+    world.answer_lookups();
+    world.expect_accepted("192.0.2.1:80");
+    assert!(world.next_dial().is_none());
+}
+
+fn with_calls(change: impl FnOnce(&mut Config)) -> World {
+    let mut config = Config::default();
+    change(&mut config);
+    World::with(config, 1)
+}
+
+#[test]
+fn item4_a_proxy_is_asked() {
+    let mut world =
+        with_calls(|config| config.outbox.egress_proxy = Some("me:secret@192.0.2.80:3128".parse().unwrap()));
+    let target = target("h.example");
+    world.call(call(&target, 1));
+    let proxy = world.expect_accepted("192.0.2.80:3128");
+    assert!(world.waiting_names().is_empty(), "the proxy resolves a trusted name");
+    let connect = "CONNECT h.example:80 HTTP/1.1\r\nHost: h.example:80\r\n\
+                   Proxy-Authorization: Basic bWU6c2VjcmV0\r\n\r\n";
+    assert_eq!(String::from_utf8(world.take(proxy)).unwrap(), connect);
+    world.send(proxy, "HTTP/1.1 200 Connection established\r\n\r\n");
+    assert_eq!(world.take(proxy), POST.as_bytes());
+    world.send(proxy, OK);
+    assert_eq!(world.take_answers(), [(1, ok("ok"))]);
+    world.call(call(&target, 2));
+    assert_eq!(world.take(proxy), POST.as_bytes(), "the tunnel is kept");
+    // A refusal.
+    world.call(call(&self::target("192.0.2.9"), 3));
+    let proxy = world.expect_accepted("192.0.2.80:3128");
+    world.send(proxy, "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(world.take_answers(), [(3, Err(CallFault::Proxy(407)))]);
+    assert!(world.is_closed(proxy));
+    // A proxy that says nothing.
+    world.call(call(&self::target("192.0.2.9"), 4));
+    let proxy = world.expect_accepted("192.0.2.80:3128");
+    world.pass(5_000);
+    assert_eq!(world.take_answers(), [(4, Err(CallFault::ConnectTimeout))]);
+    assert!(world.is_closed(proxy));
+}
+
+/// Through a proxy, CONNECT names the address that was checked; the request keeps the URL's host.
+#[test]
+fn item10_a_proxy_is_told_the_checked_address() {
+    let mut world = with_calls(|config| config.outbox.egress_proxy = Some("proxy.lan:3128".parse().unwrap()));
+    world.set_name("proxy.lan", &["10.0.0.80"]);
+    world.set_name("h.example", &["2a00::1", "1.2.3.4"]);
+    world.call(call(&untrusted("h.example"), 1));
+    let proxy = world.expect_accepted("10.0.0.80:3128");
+    assert!(world.take(proxy).starts_with(b"CONNECT [2a00::1]:80 HTTP/1.1\r\nHost: [2a00::1]:80\r\n\r\n"));
+    world.send(proxy, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
+    let proxy = world.expect_accepted("10.0.0.80:3128");
+    assert!(world.take(proxy).starts_with(b"CONNECT 1.2.3.4:80 HTTP/1.1\r\n"));
+    world.send(proxy, "HTTP/1.1 200 OK\r\n\r\n");
+    assert_eq!(world.take(proxy), POST.as_bytes());
+    world.set_name("inside.example", &["169.254.169.254"]);
+    world.call(call(&untrusted("inside.example"), 2));
+    assert!(matches!(world.take_answers()[..], [(2, Err(CallFault::Blocked { range: "link-local", .. }))]));
+}
+
+#[test]
+fn item10_blocked_addresses() {
+    let mut world = with_calls(|config| config.outbox.allow_private = vec!["10.0.0.0/24".parse().unwrap()]);
+    world.set_name("mixed.example", &["1.2.3.4", "127.0.0.1"]);
+    world.set_name("mapped.example", &["::ffff:192.168.0.1"]);
+    for (host, range) in [
+        ("127.0.0.1", "loopback"),
+        ("::1", "loopback"),
+        ("10.0.1.1", "private"),
+        ("64:ff9b::7f00:1", "loopback"),
+        ("mixed.example", "loopback"),
+        ("mapped.example", "private"),
+    ] {
+        world.call(call(&untrusted(host), 1));
+        let answers = world.take_answers();
+        let [(1, Err(fault @ CallFault::Blocked { range: found, .. }))] = &answers[..] else {
+            panic!("{host}: {answers:?}")
+        };
+        assert_eq!(*found, range, "{host}");
+        assert!(fault.to_string().contains("allow_private"), "{fault}");
+    }
+    assert!(world.next_dial().is_none());
+    world.call(call(&untrusted("10.0.0.7"), 2));
+    world.expect_accepted("10.0.0.7:80");
+    world.call(call(&target("127.0.0.1"), 3));
+    world.expect_accepted("127.0.0.1:80");
+}
+
+/// A name that turns to another address after it was checked is checked again, and a reload ends what was checked by
+/// the old rules.
+#[test]
+fn item10_rebinding() {
+    let mut world = World::new();
+    world.set_name("h.example", &["1.2.3.4"]);
+    world.rebind_name("h.example", &["127.0.0.1"]);
+    let target = untrusted("h.example");
+    world.call(call(&target, 1));
+    let server = world.expect_accepted("1.2.3.4:80");
+    world.send(server, OK.replace("OK\r\n", "OK\r\nConnection: close\r\n"));
+    world.call(call(&target, 2));
+    let answers = world.take_answers();
+    assert!(matches!(answers[..], [(1, Ok(_)), (2, Err(CallFault::Blocked { range: "loopback", .. }))]));
+    let config = with_private();
+    world.tell(|| Completion::Reloaded(Box::new(config.clone())));
+    world.call(call(&target, 3));
+    let server = world.expect_accepted("127.0.0.1:80");
+    world.send(server, OK);
+    world.tell(|| Completion::Reloaded(Box::default()));
+    assert!(world.is_closed(server));
+    world.call(call(&target, 4));
+    assert!(matches!(world.take_answers()[..], [(3, Ok(_)), (4, Err(CallFault::Blocked { .. }))]));
+}
+
+fn with_private() -> Config {
+    let mut config = Config::default();
+    config.outbox.allow_private = vec!["127.0.0.0/8".parse().expect("a network")];
+    config
+}
+
+#[test]
+fn item4_there_is_room_for_so_many_calls() {
+    let mut world = with_calls(|config| {
+        config.limits.calls = 2;
+        config.limits.calls_idle_per_target = 1;
+    });
+    let target = target("192.0.2.1");
+    let (first, second) = (served(&mut world, &target, 1), served(&mut world, &target, 2));
+    world.call(call(&target, 3));
+    assert_eq!(world.take_answers(), [(3, Err(CallFault::NoRoom))]);
+    assert!(world.next_dial().is_none());
+    world.send(first, OK);
+    world.send(second, OK);
+    assert!(!world.is_closed(first) && world.is_closed(second), "one is kept for the next call");
+    world.call(call(&target, 4));
+    assert_eq!(world.take(first), POST.as_bytes());
+}
+
+#[test]
+fn item4_idle_connections_are_bounded_in_all() {
+    let mut world = with_calls(|config| {
+        config.limits.calls_idle = 1;
+        config.limits.call_targets = 1;
+    });
+    let mut servers = Vec::new();
+    for octet in 1..5 {
+        let address = format!("192.0.2.{octet}");
+        world.call(call(&target(&address), octet));
+        let server = world.expect_accepted(&format!("{address}:80"));
+        world.send(server, OK);
+        servers.push(server);
+    }
+    let open: Vec<bool> = servers.iter().map(|server| !world.is_closed(*server)).collect();
+    assert_eq!(open, [true, false, false, false]);
+    world.call(call(&target("192.0.2.1"), 9));
+    assert_eq!(world.take(servers[0]), [POST, POST].concat().as_bytes());
+}
+
+#[test]
+fn item4_a_call_is_cancelled() {
+    let mut world = World::new();
+    let target = target("192.0.2.1");
+    // Waiting for its answer, being dialed, waiting for its name; and one that is known already.
+    let waiting = world.call(call(&target, 1));
+    let server = world.expect_accepted("192.0.2.1:80");
+    world.cancel(waiting);
+    assert!(world.is_closed(server));
+    let dialing = world.call(call(&target, 2));
+    let (server, _) = world.expect_dial();
+    world.cancel(dialing);
+    assert!(world.is_closed(server));
+    let resolving = world.call(call(&self::target("h.example"), 3));
+    world.cancel(resolving);
+    world.set_name("h.example", &["192.0.2.1"]);
+    world.answer_lookups();
+    let known: CallId = world.call(call(&target, 4));
+    let server = world.expect_accepted("192.0.2.1:80");
+    world.send(server, OK);
+    world.cancel(known);
+    assert!(world.next_dial().is_none() && !world.is_closed(server));
+    world.pass(60_000);
+    assert_eq!(world.take_answers(), [(4, ok("ok"))]);
+    assert_eq!(world.stats().call_connections_open, 0);
+}
+
+#[test]
+fn item4_a_stop_lets_calls_come_to_their_end() {
+    let mut world = World::new();
+    let target = target("192.0.2.1");
+    let (idle, busy, hung) =
+        (served(&mut world, &target, 1), served(&mut world, &target, 2), served(&mut world, &target, 3));
+    world.send(idle, OK);
+    world.tell(|| Completion::Stop);
+    assert!(world.is_closed(idle) && !world.is_closed(busy) && !world.is_drained());
+    world.call(call(&target, 4));
+    world.send(busy, OK);
+    assert!(world.is_closed(busy) && !world.is_drained());
+    world.pass(5_000);
+    assert!(world.is_closed(hung) && world.is_drained());
+    let given_up = Err(CallFault::Closed { sent: true, reused: false });
+    assert_eq!(
+        world.take_answers(),
+        [(1, ok("ok")), (4, Err(CallFault::NoRoom)), (2, ok("ok")), (3, given_up)]
+    );
+}
+
+/// A connection that was made by the old config carries no further call, also if it was busy during the reload.
+#[test]
+fn item10_a_busy_connection_outlives_no_reload() {
+    let mut world = World::with(with_private(), 1);
+    let target = untrusted("127.0.0.1");
+    world.call(call(&target, 1));
+    let server = world.expect_accepted("127.0.0.1:80");
+    world.tell(|| Completion::Reloaded(Box::default()));
+    world.send(server, OK);
+    assert_eq!(world.take_answers(), [(1, ok("ok"))]);
+    assert!(world.is_closed(server));
+    world.call(call(&target, 2));
+    assert!(matches!(world.take_answers()[..], [(2, Err(CallFault::Blocked { .. }))]));
+}
+
+/// The address that a refusal names can be written into the config file as it stands.
+#[test]
+fn item10_a_blocked_address_is_named_as_allow_private_takes_it() {
+    let mut world = World::new();
+    world.call(call(&untrusted("::ffff:10.0.0.1"), 1));
+    let answers = world.take_answers();
+    let [(1, Err(CallFault::Blocked { address, .. }))] = answers[..] else { panic!("{answers:?}") };
+    assert_eq!(address.to_string(), "10.0.0.1");
+    // And it is dialed as what it is.
+    world.call(call(&untrusted("::ffff:1.2.3.4"), 2));
+    world.expect_accepted("1.2.3.4:80");
+}
+
+/// RFC 9112 section 11.1: bytes that nobody asked for are not passed over.
+#[test]
+fn item4_a_tunnel_that_speaks_first_is_not_trusted() {
+    let mut world =
+        with_calls(|config| config.outbox.egress_proxy = Some("192.0.2.80:3128".parse().unwrap()));
+    world.call(call(&target("h.example"), 1));
+    let proxy = world.expect_accepted("192.0.2.80:3128");
+    world.take(proxy);
+    world.send(proxy, "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n");
+    assert!(matches!(world.take_answers()[..], [(1, Err(CallFault::BadAnswer(_)))]));
+    assert!(world.is_closed(proxy) && world.take(proxy).is_empty());
+}
+
+/// A connection to the proxy of the old config never gets a request that is meant for the target.
+#[test]
+fn item4_a_proxy_that_goes_while_it_is_dialed() {
+    let proxied = |text: &str| with_calls(|config| config.outbox.egress_proxy = Some(text.parse().unwrap()));
+    let mut world = proxied("192.0.2.80:3128");
+    world.call(call(&target("h.example"), 1));
+    let (proxy, _) = world.expect_dial();
+    world.tell(|| Completion::Reloaded(Box::default()));
+    if !world.is_closed(proxy) {
+        world.accept_dial(proxy);
+    }
+    assert!(!world.take(proxy).starts_with(b"POST"));
+    // The same while its name is looked up.
+    let mut world = proxied("proxy.lan:3128");
+    world.set_name("h.example", &["192.0.2.1"]);
+    world.call(call(&target("h.example"), 2));
+    world.tell(|| Completion::Reloaded(Box::default()));
+    world.set_name("proxy.lan", &["10.0.0.80"]);
+    world.answer_lookups();
+    world.expect_accepted("192.0.2.1:80");
+    // And one that comes is asked nothing by a connection that was made without it.
+    let mut world = World::new();
+    world.call(call(&target("192.0.2.1"), 3));
+    let (server, _) = world.expect_dial();
+    let mut config = Config::default();
+    config.outbox.egress_proxy = Some("192.0.2.80:3128".parse().unwrap());
+    world.tell(|| Completion::Reloaded(Box::new(config.clone())));
+    if !world.is_closed(server) {
+        world.accept_dial(server);
+    }
+    assert!(!world.take(server).starts_with(b"CONNECT"));
+}
+
+/// However many addresses one family has, the other has its turn.
+#[test]
+fn item4_no_family_crowds_the_other_out() {
+    let mut world = World::new();
+    let many: Vec<String> = (1..20).map(|n| format!("2001:db8::{n}")).collect();
+    let all: Vec<&str> = many.iter().map(String::as_str).chain(["192.0.2.1"]).collect();
+    world.set_name("h.example", &all);
+    world.call(call(&target("h.example"), 1));
+    let (first, _) = world.expect_dial();
+    world.refuse_dial(first, "Connection refused");
+    world.expect_accepted("192.0.2.1:80");
+}
+
+/// Every address is checked, also those beyond the number that is tried.
+#[test]
+fn item10_no_address_hides_behind_many() {
+    let mut world = World::new();
+    let many: Vec<String> = (1..20).map(|n| format!("1.2.3.{n}")).collect();
+    let all: Vec<&str> = many.iter().map(String::as_str).chain(["127.0.0.1"]).collect();
+    world.set_name("h.example", &all);
+    world.call(call(&untrusted("h.example"), 1));
+    assert!(matches!(world.take_answers()[..], [(1, Err(CallFault::Blocked { range: "loopback", .. }))]));
+}
+
+/// Whoever asks for a name that others wait for has its own time, and makes no second lookup.
+#[test]
+fn item4_each_call_waits_its_own_time_for_a_name() {
+    let mut world = World::new();
+    world.call(call(&target("h.example"), 1));
+    world.pass(4_000);
+    world.call(call(&target("h.example"), 2));
+    world.call(Call { total_ms: 500, ..call(&target("h.example"), 3) });
+    world.pass(500);
+    assert!(matches!(world.take_answers()[..], [(3, Err(_))]));
+    world.pass(500);
+    assert!(matches!(world.take_answers()[..], [(1, Err(CallFault::Resolve(_)))]));
+    world.call(call(&target("h.example"), 4));
+    assert_eq!(world.waiting_names().len(), 1, "a lookup that hangs is not made again");
+    world.set_name("h.example", &["192.0.2.1"]);
+    world.answer_lookups();
+    let (_, second) = (world.expect_accepted("192.0.2.1:80"), world.expect_accepted("192.0.2.1:80"));
+    assert_eq!(world.take(second), POST.as_bytes());
+}
