@@ -1,4 +1,4 @@
-//! Calls to servers of others: issue 3, items 4 (the client machine) and 10 (addresses).
+//! Calls to servers of others, made by the engine's own user: the client machine, and which addresses may be reached.
 
 use std::sync::Arc;
 
@@ -22,6 +22,7 @@ fn call(target: &Arc<Target>, key: u64) -> Call {
         target: Arc::clone(target),
         request: POST.into(),
         connect_ms: 5_000,
+        first_byte_ms: 0,
         total_ms: 15_000,
         content_max: 1_000,
         caller: Caller { dialect: 0, key },
@@ -42,7 +43,7 @@ fn served(world: &mut World, target: &Arc<Target>, key: u64) -> Peer {
 }
 
 #[test]
-fn item4_a_connection_is_used_again() {
+fn a_connection_is_used_again() {
     let mut world = World::new();
     let target = target("192.0.2.1");
     let server = served(&mut world, &target, 1);
@@ -69,7 +70,7 @@ fn item4_a_connection_is_used_again() {
 }
 
 #[test]
-fn item4_one_request_is_in_flight_on_a_connection() {
+fn one_request_is_in_flight_on_a_connection() {
     let mut world = World::new();
     let target = target("192.0.2.1");
     let first = served(&mut world, &target, 1);
@@ -83,7 +84,7 @@ fn item4_one_request_is_in_flight_on_a_connection() {
 }
 
 #[test]
-fn item4_what_says_close_is_closed() {
+fn what_says_close_is_closed() {
     for answer in [
         "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
         "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
@@ -98,7 +99,7 @@ fn item4_what_says_close_is_closed() {
 }
 
 #[test]
-fn item4_an_idle_connection_that_the_peer_closes_is_no_error() {
+fn an_idle_connection_that_the_peer_closes_is_no_error() {
     let mut world = World::new();
     let target = target("192.0.2.1");
     let server = served(&mut world, &target, 1);
@@ -115,7 +116,7 @@ fn item4_an_idle_connection_that_the_peer_closes_is_no_error() {
 }
 
 #[test]
-fn item4_a_stale_connection_gives_its_unsent_request_to_another() {
+fn a_stale_connection_gives_its_unsent_request_to_another() {
     let mut world = World::new();
     let target = target("192.0.2.1");
     let server = served(&mut world, &target, 1);
@@ -131,7 +132,7 @@ fn item4_a_stale_connection_gives_its_unsent_request_to_another() {
 }
 
 #[test]
-fn item4_a_connection_that_ends_is_told_by_how_far_it_came() {
+fn a_connection_that_ends_is_told_by_how_far_it_came() {
     let mut world = World::new();
     let target = target("192.0.2.1");
     let server = served(&mut world, &target, 1);
@@ -156,7 +157,7 @@ fn item4_a_connection_that_ends_is_told_by_how_far_it_came() {
 }
 
 #[test]
-fn item4_a_reused_connection_that_ends_says_so() {
+fn a_reused_connection_that_ends_says_so() {
     let mut world = World::new();
     let target = target("192.0.2.1");
     let server = served(&mut world, &target, 1);
@@ -169,7 +170,7 @@ fn item4_a_reused_connection_that_ends_says_so() {
 }
 
 #[test]
-fn item4_answers_come_in_pieces() {
+fn answers_come_in_pieces() {
     for answer in [
         OK,
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=y\r\no\r\n1\r\nk\r\n0\r\nT: v\r\n\r\n",
@@ -191,7 +192,7 @@ fn item4_answers_come_in_pieces() {
 }
 
 #[test]
-fn item4_a_body_may_end_with_its_connection() {
+fn a_body_may_end_with_its_connection() {
     let mut world = World::new();
     let server = served(&mut world, &target("192.0.2.1"), 1);
     world.send(server, "HTTP/1.1 200 OK\r\n\r\no");
@@ -203,7 +204,7 @@ fn item4_a_body_may_end_with_its_connection() {
 }
 
 #[test]
-fn item4_content_is_bounded() {
+fn content_is_bounded() {
     let mut world = World::new();
     let target = target("192.0.2.1");
     let body = "x".repeat(1 << 20);
@@ -222,7 +223,7 @@ fn item4_content_is_bounded() {
 }
 
 #[test]
-fn item4_no_redirect_is_followed_and_a_head_has_no_body() {
+fn no_redirect_is_followed_and_a_head_has_no_body() {
     let mut world = World::new();
     let target = target("192.0.2.1");
     let server = served(&mut world, &target, 1);
@@ -237,7 +238,7 @@ fn item4_no_redirect_is_followed_and_a_head_has_no_body() {
 }
 
 #[test]
-fn item4_garbage_is_no_answer() {
+fn garbage_is_no_answer() {
     for (garbage, part) in [
         ("SSH-2.0-x\r\n", "begin"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "unequal"),
@@ -254,7 +255,7 @@ fn item4_garbage_is_no_answer() {
 }
 
 #[test]
-fn item4_an_answer_before_the_request_is_sent_ends_the_connection() {
+fn an_answer_before_the_request_is_sent_ends_the_connection() {
     let mut world = World::new();
     world.call(call(&target("192.0.2.1"), 1));
     let (server, _) = world.expect_dial();
@@ -266,7 +267,7 @@ fn item4_an_answer_before_the_request_is_sent_ends_the_connection() {
 }
 
 #[test]
-fn item4_timeouts() {
+fn timeouts() {
     let mut world = World::new();
     let target = target("192.0.2.1");
     // The connection.
@@ -301,7 +302,26 @@ fn item4_timeouts() {
 }
 
 #[test]
-fn item4_a_server_that_reads_nothing_is_given_up() {
+fn the_first_byte_has_a_time_of_its_own() {
+    let mut world = World::new();
+    let target = target("192.0.2.1");
+    for early in [false, true] {
+        world.call(Call { first_byte_ms: 2_000, ..call(&target, 1) });
+        let server = world.expect_accepted("192.0.2.1:80");
+        world.pass(1_999);
+        if early {
+            world.send(server, &OK[..1]);
+            // From here on the whole request's time counts.
+            world.pass(13_000);
+        }
+        assert!(world.take_answers().is_empty());
+        world.pass(1);
+        assert_eq!(world.take_answers(), [(1, Err(CallFault::Timeout))], "{early}");
+    }
+}
+
+#[test]
+fn a_server_that_reads_nothing_is_given_up() {
     let mut world = World::new();
     world.call(Call { total_ms: 0, ..call(&target("192.0.2.1"), 1) });
     let (server, _) = world.expect_dial();
@@ -313,7 +333,7 @@ fn item4_a_server_that_reads_nothing_is_given_up() {
 }
 
 #[test]
-fn item4_addresses_are_tried_in_turn() {
+fn addresses_are_tried_in_turn() {
     let mut world = World::new();
     world.set_name("h.example", &["192.0.2.1", "192.0.2.2", "2001:db8::1"]);
     let target = target("h.example");
@@ -341,7 +361,7 @@ fn item4_addresses_are_tried_in_turn() {
 }
 
 #[test]
-fn item4_names_that_lead_nowhere() {
+fn names_that_lead_nowhere() {
     let mut world = World::new();
     world.break_name("broken.example", "no such host");
     world.set_name("empty.example", &[]);
@@ -372,7 +392,7 @@ fn with_calls(change: impl FnOnce(&mut Config)) -> World {
 }
 
 #[test]
-fn item4_a_proxy_is_asked() {
+fn a_proxy_is_asked() {
     let mut world =
         with_calls(|config| config.outbox.egress_proxy = Some("me:secret@192.0.2.80:3128".parse().unwrap()));
     let target = target("h.example");
@@ -404,7 +424,7 @@ fn item4_a_proxy_is_asked() {
 
 /// Through a proxy, CONNECT names the address that was checked; the request keeps the URL's host.
 #[test]
-fn item10_a_proxy_is_told_the_checked_address() {
+fn a_proxy_is_told_the_checked_address() {
     let mut world = with_calls(|config| config.outbox.egress_proxy = Some("proxy.lan:3128".parse().unwrap()));
     world.set_name("proxy.lan", &["10.0.0.80"]);
     world.set_name("h.example", &["2a00::1", "1.2.3.4"]);
@@ -422,7 +442,7 @@ fn item10_a_proxy_is_told_the_checked_address() {
 }
 
 #[test]
-fn item10_blocked_addresses() {
+fn blocked_addresses() {
     let mut world = with_calls(|config| config.outbox.allow_private = vec!["10.0.0.0/24".parse().unwrap()]);
     world.set_name("mixed.example", &["1.2.3.4", "127.0.0.1"]);
     world.set_name("mapped.example", &["::ffff:192.168.0.1"]);
@@ -452,7 +472,7 @@ fn item10_blocked_addresses() {
 /// A name that turns to another address after it was checked is checked again, and a reload ends what was checked by
 /// the old rules.
 #[test]
-fn item10_rebinding() {
+fn rebinding() {
     let mut world = World::new();
     world.set_name("h.example", &["1.2.3.4"]);
     world.rebind_name("h.example", &["127.0.0.1"]);
@@ -481,7 +501,7 @@ fn with_private() -> Config {
 }
 
 #[test]
-fn item4_there_is_room_for_so_many_calls() {
+fn there_is_room_for_so_many_calls() {
     let mut world = with_calls(|config| {
         config.limits.calls = 2;
         config.limits.calls_idle_per_target = 1;
@@ -499,7 +519,7 @@ fn item4_there_is_room_for_so_many_calls() {
 }
 
 #[test]
-fn item4_idle_connections_are_bounded_in_all() {
+fn idle_connections_are_bounded_in_all() {
     let mut world = with_calls(|config| {
         config.limits.calls_idle = 1;
         config.limits.call_targets = 1;
@@ -519,7 +539,7 @@ fn item4_idle_connections_are_bounded_in_all() {
 }
 
 #[test]
-fn item4_a_call_is_cancelled() {
+fn a_call_is_cancelled() {
     let mut world = World::new();
     let target = target("192.0.2.1");
     // Waiting for its answer, being dialed, waiting for its name; and one that is known already.
@@ -546,7 +566,7 @@ fn item4_a_call_is_cancelled() {
 }
 
 #[test]
-fn item4_a_stop_lets_calls_come_to_their_end() {
+fn a_stop_lets_calls_come_to_their_end() {
     let mut world = World::new();
     let target = target("192.0.2.1");
     let (idle, busy, hung) =
@@ -568,7 +588,7 @@ fn item4_a_stop_lets_calls_come_to_their_end() {
 
 /// A connection that was made by the old config carries no further call, also if it was busy during the reload.
 #[test]
-fn item10_a_busy_connection_outlives_no_reload() {
+fn a_busy_connection_outlives_no_reload() {
     let mut world = World::with(with_private(), 1);
     let target = untrusted("127.0.0.1");
     world.call(call(&target, 1));
@@ -583,7 +603,7 @@ fn item10_a_busy_connection_outlives_no_reload() {
 
 /// The address that a refusal names can be written into the config file as it stands.
 #[test]
-fn item10_a_blocked_address_is_named_as_allow_private_takes_it() {
+fn a_blocked_address_is_named_as_allow_private_takes_it() {
     let mut world = World::new();
     world.call(call(&untrusted("::ffff:10.0.0.1"), 1));
     let answers = world.take_answers();
@@ -596,7 +616,7 @@ fn item10_a_blocked_address_is_named_as_allow_private_takes_it() {
 
 /// RFC 9112 section 11.1: bytes that nobody asked for are not passed over.
 #[test]
-fn item4_a_tunnel_that_speaks_first_is_not_trusted() {
+fn a_tunnel_that_speaks_first_is_not_trusted() {
     let mut world =
         with_calls(|config| config.outbox.egress_proxy = Some("192.0.2.80:3128".parse().unwrap()));
     world.call(call(&target("h.example"), 1));
@@ -609,7 +629,7 @@ fn item4_a_tunnel_that_speaks_first_is_not_trusted() {
 
 /// A connection to the proxy of the old config never gets a request that is meant for the target.
 #[test]
-fn item4_a_proxy_that_goes_while_it_is_dialed() {
+fn a_proxy_that_goes_while_it_is_dialed() {
     let proxied = |text: &str| with_calls(|config| config.outbox.egress_proxy = Some(text.parse().unwrap()));
     let mut world = proxied("192.0.2.80:3128");
     world.call(call(&target("h.example"), 1));
@@ -642,7 +662,7 @@ fn item4_a_proxy_that_goes_while_it_is_dialed() {
 
 /// However many addresses one family has, the other has its turn.
 #[test]
-fn item4_no_family_crowds_the_other_out() {
+fn no_family_crowds_the_other_out() {
     let mut world = World::new();
     let many: Vec<String> = (1..20).map(|n| format!("2001:db8::{n}")).collect();
     let all: Vec<&str> = many.iter().map(String::as_str).chain(["192.0.2.1"]).collect();
@@ -655,7 +675,7 @@ fn item4_no_family_crowds_the_other_out() {
 
 /// Every address is checked, also those beyond the number that is tried.
 #[test]
-fn item10_no_address_hides_behind_many() {
+fn no_address_hides_behind_many() {
     let mut world = World::new();
     let many: Vec<String> = (1..20).map(|n| format!("1.2.3.{n}")).collect();
     let all: Vec<&str> = many.iter().map(String::as_str).chain(["127.0.0.1"]).collect();
@@ -666,7 +686,7 @@ fn item10_no_address_hides_behind_many() {
 
 /// Whoever asks for a name that others wait for has its own time, and makes no second lookup.
 #[test]
-fn item4_each_call_waits_its_own_time_for_a_name() {
+fn each_call_waits_its_own_time_for_a_name() {
     let mut world = World::new();
     world.call(call(&target("h.example"), 1));
     world.pass(4_000);

@@ -209,7 +209,7 @@ fn sha256(pem: &str) -> [u8; 32] {
 
 /// `ca`, `only_ca` and the machine's roots.
 #[test]
-fn item5_authorities() {
+fn authorities() {
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
     let (good, foreign) = (ours.sign("h.example", (2010, 2030)), theirs.sign("h.example", (2010, 2030)));
     let by = |signed| Serves { signed, tls12: false, clients_of: None };
@@ -230,7 +230,7 @@ fn item5_authorities() {
 
 /// Names and times; the time is the engine's: every world begins in 2015.
 #[test]
-fn item5_names_and_validity() {
+fn names_and_validity() {
     let ours = Authority::new("ours");
     let other = ours.sign("other.example", (2010, 2030));
     let expired = ours.sign("h.example", (2010, 2014));
@@ -254,7 +254,7 @@ fn item5_names_and_validity() {
 }
 
 #[test]
-fn item5_client_certificates() {
+fn client_certificates() {
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
     let signed = ours.sign("h.example", (2010, 2030));
     let (client, stranger) = (theirs.sign("me", (2010, 2060)), ours.sign("me", (2010, 2060)));
@@ -272,7 +272,7 @@ fn item5_client_certificates() {
 }
 
 #[test]
-fn item5_the_least_version() {
+fn the_least_version() {
     let ours = Authority::new("ours");
     let signed = ours.sign("h.example", (2010, 2030));
     let only_tls13 = Tls { only_tls13: true, ..Tls::default() };
@@ -307,7 +307,7 @@ fn item5_the_least_version() {
 
 /// What is wrong with a table is found before anything is dialed.
 #[test]
-fn item5_tables_are_checked() {
+fn tables_are_checked() {
     let ours = Authority::new("ours");
     let signed = ours.sign("h.example", (2010, 2030));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -348,7 +348,7 @@ fn item5_tables_are_checked() {
 
 /// Bytes in any pieces, bodies of many records, and a connection that carries several calls.
 #[test]
-fn item5_records_and_reuse() {
+fn records_and_reuse() {
     let ours = Authority::new("ours");
     let signed = ours.sign("h.example", (2010, 2030));
     let serves = Serves { signed: &signed, tls12: false, clients_of: None };
@@ -388,7 +388,7 @@ fn item5_records_and_reuse() {
 
 /// A body that ends with its connection is whole only if the peer says so: a cut may be anybody's doing.
 #[test]
-fn item5_an_end_without_a_word_is_a_cut() {
+fn an_end_without_a_word_is_a_cut() {
     let ours = Authority::new("ours");
     let signed = ours.sign("h.example", (2010, 2030));
     let serves = Serves { signed: &signed, tls12: false, clients_of: None };
@@ -415,7 +415,7 @@ fn item5_an_end_without_a_word_is_a_cut() {
 
 /// The handshake counts as making the connection.
 #[test]
-fn item5_a_handshake_that_hangs() {
+fn a_handshake_that_hangs() {
     let ours = Authority::new("ours");
     let mut world = world(ours.store());
     world.call(call(&Tls::default(), "h.example", 1));
@@ -431,7 +431,7 @@ fn item5_a_handshake_that_hangs() {
 
 /// The layer's two sides talk to each other: what listeners will use.
 #[test]
-fn item5_both_sides_of_the_layer() {
+fn both_sides_of_the_layer() {
     let ours = Authority::new("ours");
     let signed = ours.sign("h.example", (2010, 2030));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -465,7 +465,7 @@ fn carry(from: &mut Layer, text: &[u8], to: &mut Layer, plain: &mut Vec<u8>) -> 
 
 /// An answer that is whole counts, whatever comes behind it in the same read.
 #[test]
-fn item5_what_was_opened_before_a_failure_counts() {
+fn what_was_opened_before_a_failure_counts() {
     let ours = Authority::new("ours");
     let signed = ours.sign("h.example", (2010, 2030));
     let serves = Serves { signed: &signed, tls12: false, clients_of: None };
@@ -486,7 +486,7 @@ fn item5_what_was_opened_before_a_failure_counts() {
 
 /// The peer hears why it was refused (RFC 8446 section 6.2).
 #[test]
-fn item5_a_refused_server_gets_an_alert() {
+fn a_refused_server_gets_an_alert() {
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
     let signed = theirs.sign("h.example", (2010, 2030));
     let serves = Serves { signed: &signed, tls12: false, clients_of: None };

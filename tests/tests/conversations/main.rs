@@ -2,7 +2,6 @@
 //! Tests of the XMS checklist carry its numbers in their names.
 
 mod bad_input;
-mod calling;
 mod calls;
 mod calls_alone;
 mod calls_tls;
