@@ -48,7 +48,7 @@ fn bytes_of_a_letter(letters: u64) -> f64 {
     counted.bytes_current as f64 / letters as f64
 }
 
-/// Issue 3: at most 100 bytes for each delivery that waits, beside its event; also where tables have just grown.
+/// At most 100 bytes for each delivery that waits, beside its event; also where tables have just grown.
 #[test]
 fn a_letter_that_waits_takes_less_than_a_hundred_bytes() {
     for letters in [100_000, 115_000, 200_000, 230_000] {

@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(blocked(address.parse().unwrap(), &allow), expected, "{address} {allow:?}");
     }
 
-    /// Issue 3 item 10: the ends of each range, and its neighbours.
+    /// The ends of each range, and its neighbours.
     #[test]
     fn item10_special_purpose_ranges_are_blocked() {
         for (address, range) in [
@@ -176,7 +176,7 @@ mod tests {
         }
     }
 
-    /// Issue 3 item 10: v4-mapped, v4-compatible, NAT64, 6to4 and Teredo addresses carry a v4 address.
+    /// V4-mapped, v4-compatible, NAT64, 6to4 and Teredo addresses carry a v4 address.
     #[test]
     fn item10_embedded_addresses_are_checked() {
         check("::ffff:127.0.0.1", &[], Some("loopback"));
@@ -190,7 +190,7 @@ mod tests {
         check("64:ff9b::10.0.0.1", &["10.0.0.0/8"], None);
     }
 
-    /// Issue 3 item 10: `[outbox] allow_private` opens ranges.
+    /// `[outbox] allow_private` opens ranges.
     #[test]
     fn item10_ranges_can_be_opened() {
         check("10.0.0.1", &["10.0.0.0/24"], None);

@@ -1,4 +1,4 @@
-//! Calls over TLS: issue 3, item 5, the matrix of a destination's `tls` table. The server is rustls as well, in memory,
+//! Calls over TLS: the matrix of a destination's `tls` table. The server is rustls as well, in memory,
 //! with certificates that live as long as a test; ours is the layer alone.
 
 use std::io::{Read as _, Write as _};

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod calls;
+mod calls_addresses;
 mod calls_alone;
 mod calls_tls;
 mod common;
