@@ -185,6 +185,7 @@ impl Hub {
             machine: Machine::Client(Box::new(Outgoing::new(pool, slot, address, self.calls.epoch, due))),
             peer: address.ip(),
             via: ListenerId(u16::MAX),
+            who: None,
             ending: Ending::No,
             listed: false,
             // Nothing is lent before the socket is connected.
