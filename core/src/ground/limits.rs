@@ -56,6 +56,7 @@ limits! {
     checks_running = 2, "Passwords that are checked at a time; with argon2id's usual settings each takes a core for some 20 ms and 19 MiB. Beyond: they wait.";
     checks_waiting = 256, "Different passwords that wait for their check, per shard. Beyond: 503 with Retry-After.";
     checks_remembered = 1_000, "Passwords that were right and are not checked again, per shard, as keyed digests; 0 remembers none. Beyond: the oldest is forgotten, and checked again.";
+    ws_close_ms = 2_000, "After a websocket's Close frame, the time its peer has to answer, and to take what is queued (RFC 6455 section 7.1.1). Beyond: closed.";
     publish_bytes = 8_388_608, "Body of a publish request. Beyond: 413.";
     batch_events = 10_000, "Events of one publish request. Beyond: 413.";
     event_names = 256, "Members of an event's `data`, and its extension attributes. Beyond: 400.";
