@@ -266,7 +266,6 @@ fn unknown_keys_and_keys_to_come() {
             "t.toml:2: [limits] connections_per_address: not in this version yet",
         ),
         ("\n[isymphony]\nlenient = true", "t.toml:2: [isymphony]: not in this version yet"),
-        ("[xms]\nusers = []", "t.toml:2: [xms] users: not in this version yet"),
         (
             "[[listener]]\naddress = \"[::1]:0\"\ntls = { cert = \"c\", key = \"k\" }",
             "t.toml:3: [[listener]] tls: not in this version yet",
