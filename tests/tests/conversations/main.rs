@@ -10,6 +10,8 @@ mod calls_tls;
 mod common;
 mod deadlines;
 mod http;
+mod isymphony;
+mod isymphony_filters;
 mod native;
 mod native_resume;
 mod outbox;
