@@ -186,6 +186,7 @@ impl Hub {
             socket: None,
             peer: address.ip(),
             via: ListenerId(u16::MAX),
+            who: None,
             ending: Ending::No,
             listed: false,
             // Nothing is lent before the socket is connected.
