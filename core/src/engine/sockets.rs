@@ -7,8 +7,8 @@ use crate::ground::stats::NotSent;
 use crate::hub::Hub;
 use crate::hub::conn::{Conn, Machine};
 use crate::hub::socket::CloseCode;
-use crate::wire::ws::frame;
 use crate::wire::ws::Message;
+use crate::wire::ws::frame;
 use crate::wire::ws::session::Next;
 
 impl Engine {
