@@ -15,6 +15,8 @@ pub mod query;
 mod replies;
 mod split;
 pub mod wcs_answer;
+pub mod ws_handshake;
+pub mod ws_session;
 pub mod xms_xml;
 
 /// A name and what it runs.
@@ -29,5 +31,7 @@ pub const TARGETS: &[Target] = &[
     ("publish_body", publish_body::run),
     ("query", query::run),
     ("wcs_answer", wcs_answer::run),
+    ("ws_handshake", ws_handshake::run),
+    ("ws_session", ws_session::run),
     ("xms_xml", xms_xml::run),
 ];

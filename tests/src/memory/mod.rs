@@ -1,6 +1,6 @@
 //! Conversations with the engine in memory: no socket, no thread, no sleep. Engines read one [`log`], [`socket`]s
 //! move bytes with as much room as a test gives them, and both clocks stand still until they are moved. [`read`]
-//! takes apart what came out, [`mod@write`] puts requests together.
+//! takes apart what came out, [`mod@write`] puts requests together, and [`ws`] is a websocket's client.
 //!
 //! [`World`] is an adapter: it does what the server binaries' loops do, in the same order, and after each turn it
 //! asserts what must hold between an engine and any adapter.
@@ -12,10 +12,12 @@ pub mod read;
 pub mod socket;
 mod turn;
 pub mod write;
+pub mod ws;
 
 use std::net::SocketAddr;
 
 use offhook_core::ground::config::{Listener, Place};
+use offhook_core::ground::rng::Rng;
 use offhook_core::ground::stats::Stats;
 use offhook_core::hub::action::Note;
 use offhook_core::log::record::{Body, Header, Origin, Record};
@@ -49,6 +51,8 @@ pub struct World {
     others: others::Others,
     /// Starts after the first.
     starts: u64,
+    /// Masks of websocket frames.
+    masks: Rng,
 }
 
 #[derive(Debug)]
@@ -112,6 +116,7 @@ impl World {
             notes: Vec::new(),
             others: others::Others::default(),
             starts: 0,
+            masks: Rng::new(7),
         }
     }
 
