@@ -5,6 +5,7 @@
 
 pub mod http;
 pub mod tls;
+pub mod ws;
 pub mod xml;
 
 /// What a decoder says of the bytes so far.
