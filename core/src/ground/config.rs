@@ -1,11 +1,13 @@
 //! What the engine is told at start and at a reload: plain data. Files, environment and units are the host's affair.
 
+mod access;
 mod calls;
 mod wcs;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use access::{Auth, Only, Rights, Token, User};
 pub use calls::{Proxy, TlsBase};
 pub use wcs::{ErrorEvent, HookPolicy, OnError, RestPolicy, Wcs, WcsApp, WcsTls};
 
@@ -25,6 +27,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// `[log]`.
     pub log: Log,
+    /// `[auth]`.
+    pub auth: Auth,
     /// `[native]`.
     pub native: Native,
     /// `[xms]`.

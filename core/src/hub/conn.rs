@@ -8,6 +8,7 @@ use crate::ground::id::{ConnId, ListenerId};
 use crate::ground::slots::Slots;
 use crate::ground::time::Mono;
 use crate::hub::calls::outgoing::Outgoing;
+use crate::hub::socket::Socket;
 use crate::wire::http::server::Server;
 
 /// One connection.
@@ -17,6 +18,8 @@ pub struct Conn {
     pub output: Output,
     /// What it speaks.
     pub machine: Machine,
+    /// What a stream has more if its peer speaks as well: it is a websocket.
+    pub socket: Option<Box<Socket>>,
     /// The peer's address.
     pub peer: IpAddr,
     /// The listener that accepted it.
@@ -82,7 +85,8 @@ impl Conn {
             Machine::Client(outgoing) => outgoing.due,
             Machine::Lingering => Mono::NEVER,
         };
-        machine.min(self.patience)
+        let silence = self.socket.as_ref().map_or(Mono::NEVER, |socket| socket.silent_at());
+        machine.min(silence).min(self.patience)
     }
 
     /// The stream, if it is one.
