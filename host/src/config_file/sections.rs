@@ -20,7 +20,7 @@ pub(super) const VOCABULARY_KEYS: Keys<'_> =
     Keys { known: &["type", "xms", "isymphony", "wcs", "isr"], later: &[] };
 
 /// Dialects that are planned and this version does not have.
-const LATER_DIALECTS: &[&str] = &["wcs", "sep", "isr"];
+const LATER_DIALECTS: &[&str] = &["sep", "isr"];
 const LISTENERS_MAX: usize = 64;
 const ADDRESS: &str = "an IP address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"";
 const ORIGIN: &str = "origins as browsers send them, in lower case and without a path, such as \
@@ -124,7 +124,7 @@ pub(super) fn native<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>) -> Nat
     native
 }
 
-/// A list of origins.
+/// Origins of pages, as browsers send them.
 pub(super) fn origins<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Vec<String> {
     let origins = reader.list_of(item, ORIGIN, |origin| match is_origin(origin) {
         true => Ok(origin.to_owned()),

@@ -194,9 +194,9 @@ impl World {
     /// # Panics
     /// If anything else is there.
     pub fn texts(&mut self, peer: Peer) -> Vec<String> {
-        let text = |frame| match frame {
-            Frame::Text(text) => text,
-            other => panic!("text alone was expected: {other:?}"),
+        let text = |frame| {
+            let Frame::Text(text) = frame else { panic!("text alone was expected: {frame:?}") };
+            text
         };
         self.frames(peer).into_iter().map(text).collect()
     }
