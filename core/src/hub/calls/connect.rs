@@ -185,7 +185,9 @@ impl Hub {
             machine: Machine::Client(Box::new(Outgoing::new(pool, slot, address, self.calls.epoch, due))),
             socket: None,
             peer: address.ip(),
+            port: address.port(),
             via: ListenerId(u16::MAX),
+            who: None,
             ending: Ending::No,
             listed: false,
             // Nothing is lent before the socket is connected.
