@@ -21,6 +21,7 @@ mod shards;
 mod slow;
 mod slow_frames;
 mod wcs;
+mod websocket;
 mod xms_documents;
 mod xms_errors;
 mod xms_recorded;
