@@ -8,10 +8,9 @@ use super::envelope;
 use super::messages::text_of;
 use super::session::Session;
 use super::{FIRST_TAG, Wcs, append_passing};
-use crate::dialect::access::{self, Entry};
 use crate::dialect::native::{read::facts, render};
 use crate::dialect::problem::{problem, wrong_method};
-use crate::dialect::{Asker, Verdict};
+use crate::dialect::{Asker, Verdict, access};
 use crate::event::Fact;
 use crate::event::output::Lending;
 use crate::ground::config::{Config, Keepalive, Right};
@@ -60,10 +59,8 @@ pub(super) fn judge(hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
 }
 
 fn judge_push(hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
-    match access::bearer(hub, asker, head, Right::Publish) {
-        Entry::Admitted(_) => {}
-        Entry::Refused(reply) => return Verdict::Refuse(reply),
-        Entry::Waits => return Verdict::Wait,
+    if let Some(verdict) = access::native(hub, asker, head, Right::Publish) {
+        return verdict;
     }
     match head.method {
         "POST" => Verdict::Take { content_max: hub.config.limits.wcs_message_bytes, pipelined: false },
