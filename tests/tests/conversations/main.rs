@@ -12,6 +12,7 @@ mod deadlines;
 mod http;
 mod isymphony;
 mod isymphony_filters;
+mod isymphony_life;
 mod native;
 mod native_resume;
 mod outbox;
