@@ -94,6 +94,7 @@ impl Engine {
             machine: Machine::Http(Box::new(Server::new(now.mono, limits))),
             socket: None,
             peer: peer.ip(),
+            port: peer.port(),
             via,
             who: None,
             ending: Ending::No,

@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 pub use access::{Auth, Only, Right, Rights, Token, User};
 pub use calls::{Proxy, TlsBase};
-pub use wcs::{ErrorEvent, HookPolicy, OnError, RestPolicy, Wcs, WcsApp, WcsTls};
+pub use wcs::{ErrorEvent, HookPolicy, Keepalive, OnError, RestPolicy, Wcs, WcsApp, WcsTls};
 
 use super::id::{Epoch, ShardId};
 use super::limits::Limits;
 use super::network::Network;
 
 /// The names of the dialects, as `[[listener]] dialects` lists them.
-pub const DIALECTS: &[&str] = &["xms", "native"];
+pub const DIALECTS: &[&str] = &["xms", "native", "wcs"];
 
 /// The whole configuration of an engine.
 #[derive(Clone, Debug, Default)]

@@ -101,6 +101,13 @@ limits! {
     wcs_waiting_per_session = 1_000, "Hooks of one WCS session that wait behind the one under way. Beyond: the new one fails as if its backend had.";
     wcs_waiting_per_app = 100_000, "Hooks of one WCS application that wait. Beyond: the new one fails as if its backend had.";
     wcs_answer_bytes = 262_144, "Content of a backend's answer that is looked at. Beyond: an answer whose content is needed is a bad one.";
+    wcs_message_bytes = 1_048_576, "A message of a WCS client, and the body of a push. Beyond: closed with 1009, and 413.";
+    wcs_messages = 1_000, "Messages of one WCS client in `wcs_messages_ms`; 0 is without end. Beyond: closed with 1008.";
+    wcs_messages_ms = 10_000, "The time in which messages of WCS clients are counted.";
+    wcs_connection_ms = 10_000, "From the handshake of a WCS websocket to its message `connection`. Beyond: `fail`, and closed with 1008.";
+    wcs_operation_bytes = 4_194_304, "Operations of one WCS session that wait for their hooks. Beyond: the new one fails as if its backend had.";
+    wcs_unsent_messages = 1_000, "Messages that wait for a WCS client whose socket is full. Beyond: closed with 1013.";
+    wcs_unsent_bytes = 1_048_576, "Bytes that wait for a WCS client whose socket is full. Beyond: closed with 1013.";
     wcs_connect_ms = 5_000, "Time that each attempt to connect to a WCS backend has. Beyond: the next attempt.";
     stream_drain_ms = 2_000, "After DELETE or at a stop, the time a stream has to take what is queued.";
     shutdown_ms = 5_000, "From the signal to stop until connections that are still open are closed.";

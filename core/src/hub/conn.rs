@@ -24,6 +24,8 @@ pub struct Conn {
     pub socket: Option<Box<Socket>>,
     /// The peer's address.
     pub peer: IpAddr,
+    /// The peer's port.
+    pub port: u16,
     /// The listener that accepted it.
     pub via: ListenerId,
     /// Who makes the request that is being served, if a credential was asked for.

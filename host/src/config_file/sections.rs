@@ -20,7 +20,7 @@ pub(super) const VOCABULARY_KEYS: Keys<'_> =
     Keys { known: &["type", "xms", "isymphony", "wcs", "isr"], later: &[] };
 
 /// Dialects that are planned and this version does not have.
-const LATER_DIALECTS: &[&str] = &["isymphony", "wcs", "sep", "isr"];
+const LATER_DIALECTS: &[&str] = &["isymphony", "sep", "isr"];
 const LISTENERS_MAX: usize = 64;
 const ADDRESS: &str = "an IP address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"";
 const ORIGIN: &str = "origins as browsers send them, in lower case and without a path, such as \
@@ -109,13 +109,7 @@ pub(super) fn native<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>) -> Nat
     let mut native = Native::default();
     for item in reader.entries("[native]", table, NATIVE_KEYS) {
         match item.key {
-            "allowed_origins" => {
-                let origins = reader.list_of(&item, ORIGIN, |origin| match is_origin(origin) {
-                    true => Ok(origin.to_owned()),
-                    false => Err(String::new()),
-                });
-                native.allowed_origins = origins.unwrap_or_default();
-            }
+            "allowed_origins" => native.allowed_origins = origins(reader, &item),
             "query_token" => native.query_token = reader.boolean(&item).unwrap_or_default(),
             _ => {
                 let allowed = "a URI or a name, 1 to 256 visible ASCII characters, such as \"pbx-1\"";
@@ -128,6 +122,15 @@ pub(super) fn native<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>) -> Nat
         }
     }
     native
+}
+
+/// Origins of pages, as browsers send them.
+pub(super) fn origins<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Vec<String> {
+    let origins = reader.list_of(item, ORIGIN, |origin| match is_origin(origin) {
+        true => Ok(origin.to_owned()),
+        false => Err(String::new()),
+    });
+    origins.unwrap_or_default()
 }
 
 /// The serialization of an origin (RFC 6454 section 6.2) with a host.

@@ -185,6 +185,7 @@ impl Hub {
             machine: Machine::Client(Box::new(Outgoing::new(pool, slot, address, self.calls.epoch, due))),
             socket: None,
             peer: address.ip(),
+            port: address.port(),
             via: ListenerId(u16::MAX),
             who: None,
             ending: Ending::No,
