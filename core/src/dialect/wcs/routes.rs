@@ -13,7 +13,7 @@ use crate::dialect::problem::{problem, wrong_method};
 use crate::dialect::{Asker, Verdict, access};
 use crate::event::Fact;
 use crate::event::output::Lending;
-use crate::ground::config::{Config, Keepalive};
+use crate::ground::config::{Config, Keepalive, Right};
 use crate::ground::deadline::Due;
 use crate::ground::time::Mono;
 use crate::hub::Hub;
@@ -59,9 +59,8 @@ pub(super) fn judge(hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
 }
 
 fn judge_push(hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
-    if let Some(reason) = access::native_refusal(asker.peer, head) {
-        hub.note(Level::Info, format!("wcs: a push of {} was refused: {reason}", asker.peer));
-        return Verdict::Refuse(problem(403, reason));
+    if let Some(verdict) = access::native(hub, asker, head, Right::Publish) {
+        return verdict;
     }
     match head.method {
         "POST" => Verdict::Take { content_max: hub.config.limits.wcs_message_bytes, pipelined: false },
