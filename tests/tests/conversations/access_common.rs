@@ -2,6 +2,7 @@
 
 use offhook_core::Config;
 use offhook_core::ground::config::{Only, Rights, Token, User, XmsApp};
+use offhook_core::hub::action::Note;
 use offhook_tests::memory::checks::hash;
 use offhook_tests::memory::read::Reply;
 use offhook_tests::memory::write::request;
@@ -34,6 +35,11 @@ pub(crate) fn with_users(users: &[User]) -> Config {
 /// A list of eventhandlers, asked for with these header fields.
 pub(crate) fn list(fields: &str) -> Vec<u8> {
     request("GET", COLLECTION, fields, "")
+}
+
+/// Takes the notes, and keeps those about somebody who was refused.
+pub(crate) fn refusals(world: &mut World) -> Vec<Note> {
+    world.take_notes().into_iter().filter(|note| note.text.contains(" was refused: ")).collect()
 }
 
 /// Asks, lets all checks be done, and takes the reply.

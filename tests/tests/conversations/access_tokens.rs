@@ -3,7 +3,7 @@
 use offhook_tests::memory::World;
 use offhook_tests::memory::write::{get, request};
 
-use crate::access_common::{bearer, token, with_tokens};
+use crate::access_common::{bearer, refusals, token, with_tokens};
 use crate::common::{assert_problem, ringing};
 
 /// One token for each right, and one that has them all.
@@ -81,7 +81,7 @@ fn without_tokens_the_log_names_the_line_that_would_admit() {
     let mut world = World::new();
     let peer = world.connect_from(0, "192.0.2.1:1");
     assert_problem(&world.ask(peer, post("")), 403);
-    let notes = world.take_notes();
+    let notes = refusals(&mut world);
     assert!(notes.len() == 1, "{notes:?}");
     assert_eq!(
         notes[0].text,
@@ -106,7 +106,7 @@ fn the_log_says_why_a_token_is_refused() {
     ] {
         let reply = world.ask_alone(post(&fields));
         assert!(!reply.text().contains("wallboard"), "{}", reply.text());
-        let notes = world.take_notes();
+        let notes = refusals(&mut world);
         assert!(notes.len() == 1 && notes[0].text.contains(part), "{notes:?}");
         assert!(!notes[0].text.contains("p-2") && !notes[0].text.contains("r-1"), "no secret: {notes:?}");
     }
@@ -123,7 +123,7 @@ fn a_token_in_the_query_reads_if_the_config_wants_it() {
         let peer = world.connect();
         assert_eq!(world.open(peer, get(target)).status, if allowed { 200 } else { 401 });
         if !allowed {
-            let notes = world.take_notes();
+            let notes = refusals(&mut world);
             assert!(
                 notes[0]
                     .text
