@@ -18,6 +18,8 @@ mod shards;
 mod slow;
 mod slow_frames;
 mod wcs;
+mod wcs_common;
+mod wcs_sessions;
 mod xms_documents;
 mod xms_errors;
 mod xms_recorded;
