@@ -51,6 +51,11 @@ limits! {
     reply_bytes = 1_048_576, "Replies waiting for a slow reader of one connection. Beyond: the socket is not read.";
     write_stall_ms = 30_000, "A peer that takes no byte of a waiting reply. Beyond: closed.";
     linger_ms = 2_000, "After the last reply of a closing connection, the time its input is still swallowed so that no reset destroys the reply.";
+    failed_logins_per_address = 10, "Wrong passwords and tokens of one address in a minute, per shard, also on loopback; of IPv6 64 bits are an address. 0 is no bound. Beyond: 429 with Retry-After for the rest of the minute.";
+    failed_login_addresses = 10_000, "Addresses whose failures are counted. Beyond: the oldest is forgotten.";
+    checks_running = 2, "Passwords that are checked at a time; with argon2id's usual settings each takes a core for some 20 ms and 19 MiB. Beyond: they wait.";
+    checks_waiting = 256, "Different passwords that wait for their check, per shard. Beyond: 503 with Retry-After.";
+    checks_remembered = 1_000, "Passwords that were right and are not checked again, per shard, as keyed digests; 0 remembers none. Beyond: the oldest is forgotten, and checked again.";
     ws_close_ms = 2_000, "After a websocket's Close frame, the time its peer has to answer, and to take what is queued (RFC 6455 section 7.1.1). Beyond: closed.";
     publish_bytes = 8_388_608, "Body of a publish request. Beyond: 413.";
     batch_events = 10_000, "Events of one publish request. Beyond: 413.";
@@ -107,6 +112,7 @@ limits! {
     stream_drain_ms = 2_000, "After DELETE or at a stop, the time a stream has to take what is queued.";
     shutdown_ms = 5_000, "From the signal to stop until connections that are still open are closed.";
     notes_per_s = 100, "Lines a second that peers' doings may add to the server's own log. Beyond: left out, and their number told.";
+    audits_per_s = 100, "Refusals a second that the audit log gets. Beyond: left out, and their number told.";
     note_chars = 1_000, "Characters of such a line. Beyond: left out.";
     turn_accepts = 64, "Connections that one listener accepts in a turn of the loop, so that a burst of them does not hold up those that are open.";
     turn_reads = 16, "Reads of one socket in a turn of the loop, so that one peer starves nobody.";

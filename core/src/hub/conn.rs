@@ -2,11 +2,13 @@
 //! stream, so that an idle stream is this entry, a place in its feed and a deadline.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::event::output::{Lending, Output};
 use crate::ground::id::{ConnId, ListenerId};
 use crate::ground::slots::Slots;
 use crate::ground::time::Mono;
+use crate::hub::access::Who;
 use crate::hub::calls::outgoing::Outgoing;
 use crate::hub::socket::Socket;
 use crate::wire::http::server::Server;
@@ -26,6 +28,8 @@ pub struct Conn {
     pub port: u16,
     /// The listener that accepted it.
     pub via: ListenerId,
+    /// Who makes the request that is being served, if a credential was asked for.
+    pub who: Option<Arc<Who>>,
     /// Whether and how it ends.
     pub ending: Ending,
     /// It is on the flush list.

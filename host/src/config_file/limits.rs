@@ -12,7 +12,6 @@ use super::reader::{Keys, Reader};
 const LATER: &[&str] = &[
     "connections_per_address",
     "handshakes_per_second",
-    "failed_logins_per_address",
     "isymphony_connections",
     "isymphony_connections_per_address",
     "sep_subscriptions",
@@ -62,6 +61,9 @@ pub(super) fn bounds(name: &str) -> RangeInclusive<u64> {
         // Zero means "at once".
         "linger_ms" | "stream_drain_ms" | "shutdown_ms" | "body_grace_ms" => 0..=DAY_MS,
         "body_bytes_per_s" | "body_discard_bytes" => 0..=1_024 * MIB,
+        // Each has a thread, and takes the memory that its hash asks for.
+        "checks_running" => 1..=64,
+        "checks_remembered" | "failed_logins_per_address" => 0..=1_000_000,
         "dedup_events" => 0..=100_000_000,
         "log_readers" => 1..=10_000,
         "retained_ms" => 1_000..=3_650 * DAY_MS,

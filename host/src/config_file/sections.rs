@@ -13,7 +13,8 @@ use super::xms;
 pub(super) const LISTENER_KEYS: Keys<'_> = Keys { known: &["address", "dialects"], later: &["tls"] };
 pub(super) const LOG_KEYS: Keys<'_> = Keys { known: &["retain"], later: &[] };
 pub(super) const RETAIN_KEYS: Keys<'_> = Keys { known: &["age", "bytes"], later: &[] };
-pub(super) const NATIVE_KEYS: Keys<'_> = Keys { known: &["allowed_origins", "source"], later: &[] };
+pub(super) const NATIVE_KEYS: Keys<'_> =
+    Keys { known: &["allowed_origins", "query_token", "source"], later: &[] };
 pub(super) const METRICS_KEYS: Keys<'_> = Keys { known: &["allow"], later: &[] };
 pub(super) const VOCABULARY_KEYS: Keys<'_> =
     Keys { known: &["type", "xms", "isymphony", "wcs", "isr"], later: &[] };
@@ -109,6 +110,7 @@ pub(super) fn native<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>) -> Nat
     for item in reader.entries("[native]", table, NATIVE_KEYS) {
         match item.key {
             "allowed_origins" => native.allowed_origins = origins(reader, &item),
+            "query_token" => native.query_token = reader.boolean(&item).unwrap_or_default(),
             _ => {
                 let allowed = "a URI or a name, 1 to 256 visible ASCII characters, such as \"pbx-1\"";
                 let text = reader.text(&item, allowed).unwrap_or("-");

@@ -3,7 +3,7 @@
 use offhook_core::ground::limits::Limits;
 
 use super::reader::Keys;
-use super::{ConfigFile, KEYS, destinations, outbox, parse, sections, wcs, xms};
+use super::{ConfigFile, KEYS, access, destinations, outbox, parse, sections, wcs, xms};
 
 const EXAMPLE: &str = include_str!("../../../offhook.example.toml");
 
@@ -266,7 +266,6 @@ fn unknown_keys_and_keys_to_come() {
             "t.toml:2: [limits] connections_per_address: not in this version yet",
         ),
         ("\n[isymphony]\nlenient = true", "t.toml:2: [isymphony]: not in this version yet"),
-        ("[xms]\nusers = []", "t.toml:2: [xms] users: not in this version yet"),
         (
             "[[listener]]\naddress = \"[::1]:0\"\ntls = { cert = \"c\", key = \"k\" }",
             "t.toml:3: [[listener]] tls: not in this version yet",
@@ -328,8 +327,12 @@ fn the_example_is_accepted_with_and_without_its_comments() {
 #[test]
 fn the_example_is_complete() {
     let whole = whole_example();
-    let sections: [Keys<'_>; 17] = [
+    let sections: [Keys<'_>; 21] = [
         KEYS,
+        access::AUTH_KEYS,
+        access::TOKEN_KEYS,
+        access::USER_KEYS,
+        access::AUDIT_KEYS,
         sections::LISTENER_KEYS,
         sections::LOG_KEYS,
         sections::RETAIN_KEYS,

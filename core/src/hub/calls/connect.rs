@@ -187,6 +187,7 @@ impl Hub {
             peer: address.ip(),
             port: address.port(),
             via: ListenerId(u16::MAX),
+            who: None,
             ending: Ending::No,
             listed: false,
             // Nothing is lent before the socket is connected.
