@@ -13,9 +13,21 @@ use crate::wire::http::head::Head;
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$b2ZmaG9va29mZmhvb2s$bm9ib2R5bm9ib2R5bm9ib2R5bm9ib2R5bm9ib2R5bm8";
 
-/// Asks for one of `users`. `realm` is the section of the config file that lists them, such as `xms.app.legacy`; the
-/// client sees it.
+/// Asks for one of `users`. `realm` is the section of the config file whose key `users` lists them, such as
+/// `xms.app.legacy`; the client sees it.
 pub fn basic(hub: &mut Hub, asker: Asker, head: &Head<'_>, users: &[User], realm: &str) -> Entry {
+    basic_of(hub, asker, head, users, realm, "users")
+}
+
+/// The same, where the key has another name.
+pub fn basic_of(
+    hub: &mut Hub,
+    asker: Asker,
+    head: &Head<'_>,
+    users: &[User],
+    realm: &str,
+    key: &str,
+) -> Entry {
     if let Some(refused) = barred(hub, asker) {
         return refused;
     }
@@ -45,7 +57,7 @@ pub fn basic(hub: &mut Hub, asker: Asker, head: &Head<'_>, users: &[User], realm
             Entry::Refused(problem(503, super::sentence(503)).with("Retry-After", "1"))
         }
         (Checked::Wrong | Checked::Right, None) => {
-            let line = format!("users = [{{ name = \"{name}\", password_hash = \"...\" }}]");
+            let line = format!("{key} = [{{ name = \"{name}\", password_hash = \"...\" }}]");
             hub.wrong_credential(
                 Some(name),
                 format!("there is no user \"{name}\"; [{realm}] {line} admits it"),
@@ -54,7 +66,7 @@ pub fn basic(hub: &mut Hub, asker: Asker, head: &Head<'_>, users: &[User], realm
         }
         (Checked::Wrong, Some(_)) => {
             let text = format!(
-                "wrong password for \"{name}\"; the password_hash of another one (passwd makes it) in [{realm}] users admits it"
+                "wrong password for \"{name}\"; the password_hash of another one (passwd makes it) in [{realm}] {key} admits it"
             );
             hub.wrong_credential(Some(name), text);
             again()

@@ -12,7 +12,7 @@ mod origin;
 
 use std::sync::Arc;
 
-pub use basic::basic;
+pub use basic::{basic, basic_of};
 pub use bearer::{QUERY, bearer};
 pub use origin::{cors_fields, origin, with_cors};
 
