@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::event::Fact;
-use crate::ground::config::{ErrorEvent, HookPolicy, OnError, Place};
+use crate::ground::config::{HookPolicy, OnError, Place};
 use crate::ground::deadline::Due;
 use crate::ground::id::ShardId;
 use crate::ground::time::{Now, Wall};
