@@ -9,7 +9,7 @@ use super::change::{Change, Room};
 use super::read::edits;
 use super::state::Summary;
 use super::{NAME, Xms, render};
-use crate::dialect::access::{self, Entry};
+use crate::dialect::access::{self, Entry, Users};
 use crate::dialect::problem::{problem, wrong_method};
 use crate::dialect::{Asker, Verdict};
 use crate::ground::config::{Only, Right};
@@ -319,7 +319,7 @@ fn admit(hub: &mut Hub, asker: Asker, head: &Head<'_>, request: &Request<'_>) ->
     if users.is_empty() {
         return None;
     }
-    match access::basic(hub, asker, head, &users, &section) {
+    match access::basic(hub, asker, head, Users::of(&section, &users)) {
         Entry::Admitted(_) => None,
         Entry::Refused(reply) => Some(own_form(reply)),
         Entry::Waits => Some(Verdict::Wait),
