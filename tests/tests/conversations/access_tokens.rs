@@ -80,6 +80,7 @@ fn without_a_known_token_nobody_comes_in() {
 fn without_tokens_the_log_names_the_line_that_would_admit() {
     let mut world = World::new();
     let peer = world.connect_from(0, "192.0.2.1:1");
+    world.take_notes();
     assert_problem(&world.ask(peer, post("")), 403);
     let notes = world.take_notes();
     assert!(notes.len() == 1, "{notes:?}");
@@ -93,6 +94,8 @@ fn without_tokens_the_log_names_the_line_that_would_admit() {
 #[test]
 fn the_log_says_why_a_token_is_refused() {
     let mut world = world();
+    world.connect();
+    world.take_notes();
     for (fields, part) in [
         (
             bearer("p-2"),
@@ -121,6 +124,7 @@ fn a_token_in_the_query_reads_if_the_config_wants_it() {
         config.native.query_token = allowed;
         let mut world = World::with(config, 1);
         let peer = world.connect();
+        world.take_notes();
         assert_eq!(world.open(peer, get(target)).status, if allowed { 200 } else { 401 });
         if !allowed {
             let notes = world.take_notes();
