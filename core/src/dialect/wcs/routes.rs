@@ -9,7 +9,7 @@ use super::envelope;
 use super::messages::text_of;
 use super::session::Session;
 use super::{FIRST_TAG, NAME, Wcs, append_passing};
-use crate::dialect::access::{self, Entry};
+use crate::dialect::access::{self, Entry, Users};
 use crate::dialect::native::{read::facts, render};
 use crate::dialect::problem::{problem, wrong_method};
 use crate::dialect::{Asker, Verdict};
@@ -64,7 +64,7 @@ fn judge_push(hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
     let kept_out = if users.is_empty() {
         access::native(hub, asker, head, Right::Publish)
     } else {
-        match access::basic_of(hub, asker, head, &users, NAME, "push_users") {
+        match access::basic(hub, asker, head, Users { key: "push_users", ..Users::of(NAME, &users) }) {
             Entry::Admitted(_) => None,
             Entry::Refused(reply) => Some(Verdict::Refuse(reply)),
             Entry::Waits => Some(Verdict::Wait),
