@@ -32,20 +32,31 @@ fn with_incoming(app: WcsApp) -> Config {
     config
 }
 
-/// The client's part does not wait for the backend's, which here takes no connection at all.
+/// The client does not wait for the backend, which has not answered the first hook yet.
 #[test]
-fn w15_the_client_has_the_event_before_the_backend_is_called() {
-    let mut world = world_with(config(app(&["StreamStatusEvent"])), 1);
+fn w15_the_client_has_the_event_before_the_backend_answers() {
+    let mut world = world(app(&["StreamStatusEvent"]), 1);
     let (client, id) = begin(&mut world, 0);
     stream(&mut world, 0, &id, "one");
     stream(&mut world, 0, &id, "two");
-    let told = told(&mut world, client);
     let expected = ["one", "two"].map(|name| ("notifyStreamStatusEvent".to_owned(), stream_fields(name)));
-    assert_eq!(told, expected, "though the first hook has no answer");
+    assert_eq!(told(&mut world, client), expected);
     let first = hook(&mut world, "StreamStatusEvent");
     assert_eq!((&first.body["name"], &first.body["sessionId"]), (&json!("one"), &json!(id)));
     answer(&mut world, &first, 200, "");
     assert_eq!(hook(&mut world, "StreamStatusEvent").body["name"], "two");
+}
+
+/// The event stands first even if the hook fails at once.
+#[test]
+fn w15_the_client_has_the_event_before_the_backend_is_called() {
+    let mut world = World::with(config(failing(&["StreamStatusEvent"])), 1);
+    let (client, id) = begin(&mut world, 0);
+    stream(&mut world, 0, &id, "b4e7");
+    let told = told(&mut world, client);
+    let names: Vec<&str> = told.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, ["notifyStreamStatusEvent", "fail", "ErrorEvent"]);
+    assert_eq!(told[1].1["info"], "REST hook StreamStatusEvent failed: connection failed");
 }
 
 #[test]
