@@ -8,6 +8,7 @@ use offhook_tests::memory::read::{chunks, take_head};
 use offhook_tests::memory::write::{publish, request};
 use offhook_tests::memory::{Peer, World};
 use proptest::prelude::*;
+use serde_json::Value;
 
 use crate::access_common::{ask, basic, bearer, list, scope, token, user, with_users};
 use crate::common::{COLLECTION, document, event_xml, identifier, instance, one_each};
@@ -35,8 +36,7 @@ fn admit_to_native(config: &mut Config, only: Only) {
 /// Resumes from the last id that came, else from the beginning.
 fn read_native(world: &mut World, peer: Peer, seen: &mut Vec<u8>, wish: usize) {
     let text = String::from_utf8_lossy(seen);
-    let ids = text.split('\n').filter_map(|line| line.strip_prefix("id: "));
-    let last = ids.last().unwrap_or("a1-0").to_owned();
+    let last = text.rsplit('\n').find_map(|line| line.strip_prefix("id: ")).unwrap_or("a1-0");
     let filters = ["", "&data.username=eve&data.username=*", "&type=*&appid=other"][wish];
     let target = format!("/v1/events?last_event_id={last}{filters}");
     exchange(world, peer, request("GET", &target, &bearer("sesame"), ""), seen);
@@ -96,9 +96,9 @@ impl Published {
             other => panic!("no scope here names {other}"),
         };
         match serde_json::from_str(json).expect("JSON") {
-            serde_json::Value::String(text) => Some(text),
-            serde_json::Value::Number(number) => Some(number.to_string()),
-            _ => None,
+            Value::String(text) => Some(text),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         }
     }
 
