@@ -20,7 +20,7 @@ pub(super) const VOCABULARY_KEYS: Keys<'_> =
     Keys { known: &["type", "xms", "isymphony", "wcs", "isr"], later: &[] };
 
 /// Dialects that are planned and this version does not have.
-const LATER_DIALECTS: &[&str] = &["isymphony", "sep", "isr"];
+const LATER_DIALECTS: &[&str] = &["sep", "isr"];
 const LISTENERS_MAX: usize = 64;
 const ADDRESS: &str = "an IP address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"";
 const ORIGIN: &str = "origins as browsers send them, in lower case and without a path, such as \

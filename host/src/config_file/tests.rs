@@ -3,7 +3,7 @@
 use offhook_core::ground::limits::Limits;
 
 use super::reader::Keys;
-use super::{ConfigFile, KEYS, access, destinations, outbox, parse, sections, wcs, xms};
+use super::{ConfigFile, KEYS, access, destinations, isymphony, outbox, parse, sections, wcs, xms};
 
 const EXAMPLE: &str = include_str!("../../../offhook.example.toml");
 
@@ -184,11 +184,11 @@ fn wrong_values_are_named_with_line_key_and_what_is_allowed() {
         ),
         (
             "[[listener]]\naddress = \"[::1]:80\"\ndialects = [\"xmss\"]",
-            "t.toml:3: [[listener]] dialects: found \"xmss\", allowed: a list of at least one of xms, native, wcs",
+            "t.toml:3: [[listener]] dialects: found \"xmss\", allowed: a list of at least one of xms, native, isymphony, wcs",
         ),
         (
             "[[listener]]\naddress = \"[::1]:80\"\ndialects = []",
-            "t.toml:3: [[listener]] dialects: found [], allowed: a list of at least one of xms, native, wcs",
+            "t.toml:3: [[listener]] dialects: found [], allowed: a list of at least one of xms, native, isymphony, wcs",
         ),
         (
             "[listener]\naddress = \"[::1]:80\"",
@@ -265,7 +265,7 @@ fn unknown_keys_and_keys_to_come() {
             "[limits]\nconnections_per_address = 1",
             "t.toml:2: [limits] connections_per_address: not in this version yet",
         ),
-        ("\n[isymphony]\nlenient = true", "t.toml:2: [isymphony]: not in this version yet"),
+        ("\n[sep]\ndomain = \"x\"", "t.toml:2: [sep]: not in this version yet"),
         (
             "[[listener]]\naddress = \"[::1]:0\"\ntls = { cert = \"c\", key = \"k\" }",
             "t.toml:3: [[listener]] tls: not in this version yet",
@@ -273,7 +273,7 @@ fn unknown_keys_and_keys_to_come() {
         (
             "[[listener]]\naddress = \"[::1]:0\"\ndialects = [\"xms\", \"sep\"]",
             "t.toml:3: [[listener]] dialects: \"sep\" is not in this version yet; allowed: a list of at least one of \
-             xms, native, wcs",
+             xms, native, isymphony, wcs",
         ),
     ] {
         refused(text, problem);
@@ -327,7 +327,7 @@ fn the_example_is_accepted_with_and_without_its_comments() {
 #[test]
 fn the_example_is_complete() {
     let whole = whole_example();
-    let sections: [Keys<'_>; 21] = [
+    let sections: [Keys<'_>; 22] = [
         KEYS,
         access::AUTH_KEYS,
         access::TOKEN_KEYS,
@@ -341,6 +341,7 @@ fn the_example_is_complete() {
         sections::VOCABULARY_KEYS,
         xms::KEYS,
         xms::APP_KEYS,
+        isymphony::KEYS,
         destinations::ISR_KEYS,
         wcs::KEYS,
         wcs::APP_KEYS,

@@ -38,6 +38,7 @@ fn a_user_with_a_password_comes_in() {
 #[test]
 fn the_log_says_which_part_was_wrong_and_what_would_admit() {
     let mut world = World::with(with_users(&[user("ann", "sesame", &[])]), 1);
+    world.take_notes();
     let peer = world.connect_from(0, "192.0.2.1:1");
     let mut same = Vec::new();
     for (fields, part) in [

@@ -16,18 +16,29 @@ const NOBODY: &str =
 /// Asks for one of `users`. `realm` is the section of the config file that lists them, such as `xms.app.legacy`; the
 /// client sees it.
 pub fn basic(hub: &mut Hub, asker: Asker, head: &Head<'_>, users: &[User], realm: &str) -> Entry {
+    basic_in(hub, asker, head, users, (realm, realm))
+}
+
+/// The same, where clients expect a realm that is not called like the section.
+pub fn basic_in(
+    hub: &mut Hub,
+    asker: Asker,
+    head: &Head<'_>,
+    users: &[User],
+    (section, realm): (&str, &str),
+) -> Entry {
     if let Some(refused) = barred(hub, asker) {
         return refused;
     }
     // RFC 7617 section 2.1: names and passwords are UTF-8.
     let again = || challenge(401, format!("Basic realm={}, charset=\"UTF-8\"", quoted(realm)));
     let Some(offered) = credentials(head, "basic") else {
-        hub.give_reason(None, format!("it named no user of [{realm}]"));
+        hub.give_reason(None, format!("it named no user of [{section}]"));
         return again();
     };
     let decoded = BASE64.decode(offered.as_bytes()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let Some((name, password)) = decoded.as_deref().and_then(|text| text.split_once(':')) else {
-        hub.wrong_credential(None, format!("what it sent for [{realm}] is no name and password"));
+        hub.wrong_credential(None, format!("what it sent for [{section}] is no name and password"));
         return again();
     };
     let user = users.iter().find(|user| user.name == name);
@@ -48,13 +59,13 @@ pub fn basic(hub: &mut Hub, asker: Asker, head: &Head<'_>, users: &[User], realm
             let line = format!("users = [{{ name = \"{name}\", password_hash = \"...\" }}]");
             hub.wrong_credential(
                 Some(name),
-                format!("there is no user \"{name}\"; [{realm}] {line} admits it"),
+                format!("there is no user \"{name}\"; [{section}] {line} admits it"),
             );
             again()
         }
         (Checked::Wrong, Some(_)) => {
             let text = format!(
-                "wrong password for \"{name}\"; the password_hash of another one (passwd makes it) in [{realm}] users admits it"
+                "wrong password for \"{name}\"; the password_hash of another one (passwd makes it) in [{section}] users admits it"
             );
             hub.wrong_credential(Some(name), text);
             again()
