@@ -6,12 +6,14 @@ use offhook_core::ground::config::{Only, Token, User, XmsApp};
 use offhook_core::{Completion, Config, Seq};
 use offhook_tests::memory::read::{chunks, take_head};
 use offhook_tests::memory::write::{publish, request};
+use offhook_tests::memory::ws::upgrade;
 use offhook_tests::memory::{Peer, World};
 use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::access_common::{ask, basic, bearer, list, scope, token, user, with_users};
 use crate::common::{COLLECTION, document, event_xml, identifier, instance, one_each};
+use crate::isymphony::EVENTS;
 
 /// A dialect that has users, and how one of them reads.
 #[derive(Clone, Copy)]
@@ -23,8 +25,11 @@ struct Reading {
 }
 
 /// A dialect joins with a line.
-const READINGS: [Reading; 2] =
-    [Reading { admit: admit_to_native, read: read_native }, Reading { admit: admit_to_xms, read: read_xms }];
+const READINGS: [Reading; 3] = [
+    Reading { admit: admit_to_native, read: read_native },
+    Reading { admit: admit_to_xms, read: read_xms },
+    Reading { admit: admit_to_isymphony, read: read_isymphony },
+];
 
 /// What a reader may ask for: everything, and ways to ask for the outside of its scope. Each dialect has so many.
 const WISHES: usize = 3;
@@ -67,6 +72,23 @@ fn read_xms(world: &mut World, peer: Peer, seen: &mut Vec<u8>, wish: usize) {
     let id = found(seen).expect("an eventhandler");
     exchange(world, peer, list(&credentials), seen);
     exchange(world, peer, request("GET", &instance(&id), &credentials, ""), seen);
+}
+
+fn admit_to_isymphony(config: &mut Config, only: Only) {
+    config.isymphony.users = [User { only, ..user("ann", "sesame", &[]) }].into();
+}
+
+/// Opens a websocket; it gets what is new.
+fn read_isymphony(world: &mut World, peer: Peer, seen: &mut Vec<u8>, wish: usize) {
+    exchange(world, peer, upgrade(EVENTS, &basic("ann", "sesame")), seen);
+    let filters = [
+        "",
+        r#"{"property":"username","value":"eve"},{"property":"username","value":"*"}"#,
+        r#"{"property":"type","value":"*"},{"property":"extensionNumber","value":"100"}"#,
+    ][wish];
+    let message = format!(r#"{{"type":"filter","correlationId":"1","filters":[{filters}]}}"#);
+    let frame = world.masked(0x81, message);
+    exchange(world, peer, frame, seen);
 }
 
 /// Sends a request, lets all checks be done, and keeps all that came.
