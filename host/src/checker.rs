@@ -89,10 +89,10 @@ mod tests {
         while done.len() < count {
             process.mailbox(shard).take(&mut mail);
             for mail in mail.drain(..) {
-                match mail {
-                    Mail::Completion(Completion::Checked(ticket, right)) => done.insert(ticket, right),
-                    other => panic!("a check was asked for: {other:?}"),
+                let Mail::Completion(Completion::Checked(ticket, right)) = mail else {
+                    panic!("a check was asked for: {mail:?}");
                 };
+                done.insert(ticket, right);
             }
             if done.len() < count && !process.mailbox(shard).has_mail() {
                 held = bell.1.wait(held).unwrap();
