@@ -1,5 +1,5 @@
-//! SIGHUP: the config file is read again. A file with a problem changes nothing. Listeners stay as they are until a
-//! restart.
+//! SIGHUP: the config file is read again. A file with a problem changes nothing. Listeners get their new
+//! certificates and proxies; their addresses and dialects stay as they are until a restart.
 
 use std::sync::Arc;
 
@@ -42,11 +42,14 @@ impl Reloader {
     }
 
     fn apply(&self, mut settings: Settings) {
-        let dialects = |settings: &Settings| -> Vec<_> {
-            settings.config.listeners.iter().map(|listener| listener.dialects.clone()).collect()
+        let kept = |settings: &Settings| -> Vec<_> {
+            let listeners = settings.config.listeners.iter();
+            listeners.map(|listener| (listener.dialects.clone(), listener.tls.is_some())).collect()
         };
-        if settings.addresses != self.running.addresses || dialects(&settings) != dialects(&self.running) {
+        if settings.addresses != self.running.addresses || kept(&settings) != kept(&self.running) {
             tracing::warn!("the listeners have changed in the config file: that takes a restart");
+            // Those of the engines stay as they are.
+            settings.config.listeners.clear();
         }
         if settings.config.log != self.running.config.log {
             tracing::warn!("[log] has changed in the config file: that takes a restart");
@@ -54,7 +57,6 @@ impl Reloader {
         if settings.data != self.running.data {
             tracing::warn!("`data` has changed in the config file: that takes a restart");
         }
-        settings.config.listeners.clone_from(&self.running.config.listeners);
         settings.config.tls.clone_from(&self.running.config.tls);
         fit_connections(&mut settings.config.limits, self.share);
         self.process.reloaded(&settings.config);

@@ -183,6 +183,25 @@ impl Output {
         self.parts.push(Part::Bytes(bytes));
     }
 
+    /// Puts the next `n` bytes among the parts, where they are of the feed: they are on their way already, so nothing may
+    /// come before them.
+    pub fn hold(&mut self, n: u64, channels: &[Channel]) {
+        let mut left = n.saturating_sub(self.private_bytes());
+        let Some(Tail { channel, feed, mut cursor, .. }) = self.tail else { return };
+        let channel = &channels[usize::from(channel)];
+        for run in channel.feed(feed).runs_from(cursor, channel.arena()) {
+            let end = run.end.min(run.start + left);
+            left -= end - run.start;
+            if run.start < end {
+                cursor = end;
+                self.push_run(run.start..end);
+            }
+        }
+        if let Some(tail) = &mut self.tail {
+            tail.cursor = cursor;
+        }
+    }
+
     /// Puts the rest of a frame that is half sent among the parts.
     fn finish_frame(&mut self, arena: &Arena) {
         let Some(tail) = &mut self.tail else { return };

@@ -1,12 +1,14 @@
 //! What the engine is told at start and at a reload: plain data. Files, environment and units are the host's affair.
 
 mod calls;
+mod tls;
 mod wcs;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 pub use calls::{Proxy, TlsBase};
+pub use tls::{ListenerTls, WallClock};
 pub use wcs::{ErrorEvent, HookPolicy, OnError, RestPolicy, Wcs, WcsApp, WcsTls};
 
 use super::id::{Epoch, ShardId};
@@ -72,6 +74,23 @@ impl Default for Place {
 pub struct Listener {
     /// The dialects that it serves, by name; `None` is all of them.
     pub dialects: Option<Vec<String>>,
+    /// TLS on its connections.
+    pub tls: Option<ListenerTls>,
+    /// Addresses of proxies, which speak for others.
+    pub proxies: Vec<Network>,
+    /// These proxies begin a connection with a PROXY header (version 2); else their requests say whom they are for.
+    pub proxy_protocol: bool,
+}
+
+impl Listener {
+    /// Takes over what can change while connections are open. Those keep what they began with.
+    pub fn reload(&mut self, new: Listener) {
+        if self.tls.is_some() == new.tls.is_some() {
+            self.tls = new.tls;
+        }
+        self.proxies = new.proxies;
+        self.proxy_protocol = new.proxy_protocol;
+    }
 }
 
 /// `[log]`: how much history the log on disk keeps.

@@ -8,7 +8,9 @@ use crate::ground::id::{ConnId, ListenerId};
 use crate::ground::slots::Slots;
 use crate::ground::time::Mono;
 use crate::hub::calls::outgoing::Outgoing;
+use crate::hub::transport::Transport;
 use crate::wire::http::server::Server;
+use crate::wire::tls::layer::Layer;
 
 /// One connection.
 #[derive(Debug)]
@@ -17,7 +19,9 @@ pub struct Conn {
     pub output: Output,
     /// What it speaks.
     pub machine: Machine,
-    /// The peer's address.
+    /// What lies between its socket and `machine`, if anything does.
+    pub transport: Option<Box<Transport>>,
+    /// The peer's address; behind a proxy, that of whom it speaks for.
     pub peer: IpAddr,
     /// The listener that accepted it.
     pub via: ListenerId,
@@ -76,6 +80,9 @@ impl Conn {
     /// The earliest deadline.
     #[must_use]
     pub fn deadline(&self) -> Mono {
+        if self.is_handshaking() {
+            return self.patience;
+        }
         let machine = match &self.machine {
             Machine::Http(server) => server.poll_timeout(),
             Machine::Stream(stream) => stream.keepalive_at,
@@ -83,6 +90,23 @@ impl Conn {
             Machine::Lingering => Mono::NEVER,
         };
         machine.min(self.patience)
+    }
+
+    /// Its TLS.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Layer> {
+        self.transport.as_ref()?.tls.as_deref()
+    }
+
+    /// Its TLS.
+    pub fn tls_mut(&mut self) -> Option<&mut Layer> {
+        self.transport.as_mut()?.tls.as_deref_mut()
+    }
+
+    /// Whether TLS is being agreed on.
+    #[must_use]
+    pub fn is_handshaking(&self) -> bool {
+        self.tls().is_some_and(|tls| tls.is_handshaking() && !tls.is_closing())
     }
 
     /// The stream, if it is one.

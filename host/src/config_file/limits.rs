@@ -10,8 +10,6 @@ use super::reader::{Keys, Reader};
 
 /// Rows that are planned and this version does not have.
 const LATER: &[&str] = &[
-    "connections_per_address",
-    "handshakes_per_second",
     "failed_logins_per_address",
     "isymphony_connections",
     "isymphony_connections_per_address",
@@ -62,6 +60,10 @@ pub(super) fn bounds(name: &str) -> RangeInclusive<u64> {
         // Zero means "at once".
         "linger_ms" | "stream_drain_ms" | "shutdown_ms" | "body_grace_ms" => 0..=DAY_MS,
         "body_bytes_per_s" | "body_discard_bytes" => 0..=1_024 * MIB,
+        "connections_per_address" | "handshakes_per_second" => 0..=10_000_000,
+        "tls_sessions" => 1..=10_000_000,
+        // A header without TLVs has 52 bytes, and the length of one is told in 16 bits.
+        "proxy_header_bytes" => 52..=65_551,
         "dedup_events" => 0..=100_000_000,
         "log_readers" => 1..=10_000,
         "retained_ms" => 1_000..=3_650 * DAY_MS,

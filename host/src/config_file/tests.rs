@@ -330,7 +330,9 @@ fn the_example_is_complete() {
     let whole = whole_example();
     let sections: [Keys<'_>; 17] = [
         KEYS,
-        sections::LISTENER_KEYS,
+        listeners::LISTENER_KEYS,
+        listeners::TLS_KEYS,
+        listeners::CERTIFICATE_KEYS,
         sections::LOG_KEYS,
         sections::RETAIN_KEYS,
         sections::NATIVE_KEYS,

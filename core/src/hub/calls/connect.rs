@@ -183,6 +183,7 @@ impl Hub {
         let id = self.conns.insert(Conn {
             output: Output::default(),
             machine: Machine::Client(Box::new(Outgoing::new(pool, slot, address, self.calls.epoch, due))),
+            transport: None,
             peer: address.ip(),
             via: ListenerId(u16::MAX),
             ending: Ending::No,
