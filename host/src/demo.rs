@@ -68,8 +68,10 @@ mod tests {
 
     #[test]
     fn the_lines_name_a_listener_that_serves_the_dialect() {
-        let listeners =
-            vec![Listener { dialects: Some(vec!["xms".to_owned()]), ..Listener::default() }, Listener::default()];
+        let listeners = vec![
+            Listener { dialects: Some(vec!["xms".to_owned()]), ..Listener::default() },
+            Listener::default(),
+        ];
         let mut config = Config { listeners, ..Config::default() };
         config.xms.apps[0].name = "my app".to_owned();
         let addresses = ["0.0.0.0:81".parse().unwrap(), "[::]:8080".parse().unwrap()];

@@ -27,11 +27,13 @@ use crate::ground::time::Mono;
 use crate::hub::Hub;
 use crate::hub::call::{Answer, CallFault};
 use crate::hub::conn::{Conn, Stream};
+use crate::hub::socket::Backlog;
 use crate::log::record::Record;
 use crate::outbox::receiver::{Policy, Receiver, Wrong};
 use crate::wire::Fault;
 use crate::wire::http::head::Head;
 use crate::wire::http::reply::Reply;
+use crate::wire::ws::Message;
 
 /// The list of dialects. Their order is that of their channels and of [`crate::ground::config::DIALECTS`]; the first
 /// that claims a path gets the request, and the native dialect takes the rest of `/v1`.
@@ -152,7 +154,7 @@ pub trait Dialect: std::fmt::Debug + Send {
     /// A change of this dialect's state, in log order.
     fn change(&mut self, hub: &mut Hub, record: &Record, change: &[u8]);
 
-    /// The next keepalive of a stream, and the time from it to the one after.
+    /// The next keepalive of a stream, a whole frame of a websocket, and the time from it to the one after.
     fn keepalive(&self, hub: &Hub, stream: &Stream) -> (&'static [u8], u64);
 
     /// Whether a frame that is looked through again belongs on a stream of this feed.
@@ -173,7 +175,20 @@ pub trait Dialect: std::fmt::Debug + Send {
         None
     }
 
-    /// A stream has ended; what it did not send is in `output`.
+    /// A message of a websocket's peer.
+    fn message(&mut self, _hub: &mut Hub, _id: ConnId, _stream: &Stream, _message: Message) {}
+
+    /// How much may wait for a websocket's slow reader before it skips ahead; `None`: it is cut as a stream is.
+    fn backlog(&self, _hub: &Hub) -> Option<Backlog> {
+        None
+    }
+
+    /// The frame that tells a websocket's reader that it missed so many events.
+    fn missed(&self, _hub: &Hub, _stream: &Stream, _events: u64) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// A stream or websocket has ended; what it did not send is in `output`.
     fn closed(&mut self, _hub: &mut Hub, _output: &Output, _stream: &Stream) {}
 
     /// What came of a call with this key of its own.

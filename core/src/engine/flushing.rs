@@ -21,12 +21,21 @@ impl Engine {
         if matches!(&conn.machine, Machine::Client(outgoing) if outgoing.is_sealed()) {
             return self.outbound_of_call(id);
         }
+        if conn.tls().is_some_and(|tls| !tls.outbound().is_empty()) {
+            return self.outbound_sealed(id);
+        }
         let (channel, lending) = (conn.channel(), conn.lending());
         if let Machine::Stream(_) = &conn.machine {
             if conn.output.is_overrun(channels, channel) {
-                self.cut(id);
+                let skips = self.hub.conns.get(id).is_some_and(|conn| self.skips(conn));
+                if skips {
+                    self.skip_ahead(id);
+                    self.tell_missed(id);
+                } else {
+                    self.cut(id);
+                }
                 self.settle();
-                return None;
+                return if skips { self.outbound(id) } else { None };
             }
             let dialect = &self.dialects[usize::from(channel)];
             let step = config.limits.resume_step_events;
@@ -89,9 +98,10 @@ impl Engine {
             if n > 0 || conn.patience == Mono::NEVER {
                 self.be_patient(id, dialect);
             }
+            self.keep_begun_frame(id);
             return false;
         }
-        if conn.ending == Ending::No {
+        if conn.ending == Ending::No && !conn.is_closing() {
             conn.patience = Mono::NEVER;
         }
         if !conn.output.is_empty(channels) {
@@ -99,6 +109,7 @@ impl Engine {
         }
         if conn.ending == Ending::No
             && conn.output.tail().is_none()
+            && conn.socket.is_none()
             && let Machine::Stream(stream) = &conn.machine
         {
             let stream = stream.clone();
@@ -146,7 +157,7 @@ impl Engine {
         let now = self.hub.now.mono;
         let Some(conn) = self.hub.conns.get(id) else { return };
         let patience = match &conn.machine {
-            Machine::Stream(_) if conn.ending != Ending::No => return,
+            Machine::Stream(_) if conn.ending != Ending::No || conn.is_closing() => return,
             Machine::Stream(_) => {
                 let dialect = &self.dialects[dialect];
                 let behind_ms = dialect.behind_ms(&self.hub, &conn.output).unwrap_or(0);
@@ -171,6 +182,7 @@ impl Engine {
             && conn.blocked
         {
             conn.blocked = false;
+            self.tell_missed(id);
             self.hub.flush(id);
         }
     }

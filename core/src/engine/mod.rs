@@ -9,14 +9,16 @@ mod flushing;
 mod operations;
 mod records;
 mod serving;
-mod transport;
+mod sockets;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crate::dialect::{self, Dialect};
+use crate::event::channel::Channel;
 use crate::event::output::Output;
 use crate::ground::config::{Config, Place};
 use crate::ground::deadline::Due;
@@ -27,6 +29,7 @@ use crate::hub::Hub;
 use crate::hub::action::{Action, Completion, Level};
 use crate::hub::call::{Answer, CallFault};
 use crate::hub::conn::{Conn, Ending, Machine, Stream};
+use crate::hub::socket::CloseCode;
 use crate::hub::transport::Transport;
 use crate::log::record::Record;
 use crate::source::demo::Demo;
@@ -60,6 +63,7 @@ impl Engine {
     pub fn new(config: Config, place: Place, seed: u64) -> Engine {
         let mut hub = Hub::new(config, place, seed);
         let dialects = dialect::all(&mut hub);
+        hub.names = dialects.iter().map(|dialect| dialect.name()).collect();
         let demo = (hub.config.demo && place.shard.0 == 0).then(|| Demo::new(hub.rng.next_u64()));
         if demo.is_some() {
             hub.deadlines.arm(Mono(0), Due::Source(0));
@@ -90,7 +94,8 @@ impl Engine {
             return None;
         }
         let listener = self.hub.config.listeners.get(usize::from(via.0));
-        let transport = listener.map_or(Ok(None), |listener| Transport::accepted(listener, peer.ip())).ok()?;
+        let transport =
+            listener.map_or(Ok(None), |listener| Transport::accepted(listener, peer.ip())).ok()?;
         let tls = transport.as_ref().is_some_and(|transport| transport.tls.is_some());
         if tls && surplus {
             // A handshake is more than a refusal is worth.
@@ -100,6 +105,7 @@ impl Engine {
         let id = self.hub.conns.insert(Conn {
             output: Output::default(),
             machine: Machine::Http(Box::new(Server::new(now.mono, limits))),
+            socket: None,
             transport,
             peer: peer.ip(),
             via,
@@ -136,10 +142,10 @@ impl Engine {
 
     /// Bytes for a connection's machine.
     fn receive_plain(&mut self, id: ConnId, bytes: &[u8]) {
-        if matches!(self.hub.conns.get(id).map(|c| &c.machine), Some(Machine::Client(_))) {
-            self.hub.receive_outgoing(id, bytes);
-        } else {
-            self.serve(id, bytes);
+        match self.hub.conns.get(id).map(|conn| &conn.machine) {
+            Some(Machine::Client(_)) => self.hub.receive_outgoing(id, bytes),
+            Some(Machine::Stream(_)) => self.hear(id, bytes),
+            Some(Machine::Http(_) | Machine::Lingering) | None => self.serve(id, bytes),
         }
     }
 
@@ -295,7 +301,8 @@ impl Engine {
                     && (server.waiting() as u64) < limits.pipelined_requests
                     && conn.output.private_bytes() < limits.reply_bytes
             }
-            Machine::Stream(_) | Machine::Client(_) | Machine::Lingering => true,
+            Machine::Stream(_) => conn.socket.is_none() || conn.output.private_bytes() < limits.reply_bytes,
+            Machine::Client(_) | Machine::Lingering => true,
         })
     }
 
@@ -358,16 +365,21 @@ impl Engine {
         dialect.closed(&mut self.hub, output, stream);
     }
 
-    /// Ends a stream whose reader is too slow, in the middle: it can come back and resume.
+    /// Ends a stream whose reader is too slow, in the middle: it can come back and resume. A websocket's reader is told,
+    /// should it read on in time.
     fn cut(&mut self, id: ConnId) {
-        let Hub { conns, stats, .. } = &mut self.hub;
+        let Hub { conns, channels, stats, .. } = &mut self.hub;
         if let Some(conn) = conns.get(id)
             && let Machine::Stream(stream) = &conn.machine
         {
             let name = self.dialects[usize::from(stream.dialect)].name();
             stats.dialect(name).streams_cut += 1;
             let text = format!("{name}: stream {id} of {} was cut: its reader is too slow", conn.peer);
+            let is_told = conn.socket.is_some() && !conn.output.is_overrun(channels, conn.channel());
             self.hub.note(Level::Info, text);
+            if is_told {
+                return self.hub.close_socket(id, CloseCode::TRY_AGAIN_LATER, "too slow");
+            }
         }
         self.hub.doom(id);
     }
@@ -377,7 +389,9 @@ impl Engine {
         for id in stalled {
             let Some(conn) = self.hub.conns.get(id) else { continue };
             let channel = conn.channel();
-            if conn.output.is_overrun(&self.hub.channels, channel)
+            if self.skips(conn) {
+                self.skip_ahead(id);
+            } else if conn.output.is_overrun(&self.hub.channels, channel)
                 || self.dialects[usize::from(channel)].lags(&self.hub, conn)
             {
                 self.cut(id);
@@ -415,6 +429,7 @@ impl Engine {
         let Some(conn) = self.hub.conns.get_mut(id) else { return };
         let machine = std::mem::replace(&mut conn.machine, Machine::Lingering);
         let output = std::mem::take(&mut conn.output);
+        conn.socket = None;
         conn.patience = by;
         if let Machine::Stream(stream) = machine {
             self.stream_ended(&output, &stream);
@@ -436,7 +451,7 @@ impl Engine {
             self.note_slow_handshake(id);
             let Some(conn) = self.hub.conns.get(id) else { return };
             match &conn.machine {
-                Machine::Stream(_) if conn.ending == Ending::No => self.cut(id),
+                Machine::Stream(_) if conn.ending == Ending::No && !conn.is_closing() => self.cut(id),
                 Machine::Client(_) if !self.hub.stopping => self.hub.stalled_outgoing(id),
                 Machine::Stream(_) | Machine::Http(_) | Machine::Client(_) | Machine::Lingering => {
                     self.hub.doom(id);
@@ -446,6 +461,9 @@ impl Engine {
         }
         match &mut conn.machine {
             Machine::Http(_) => self.http_due(id),
+            Machine::Stream(_) if conn.socket.as_ref().is_some_and(|s| s.silent_at() <= now) => {
+                self.hub.close_socket(id, CloseCode::INTERNAL_ERROR, "no sign of life");
+            }
             Machine::Stream(stream) if stream.keepalive_at <= now => {
                 let dialect = usize::from(stream.dialect);
                 let stream = stream.clone();
@@ -468,7 +486,7 @@ impl Engine {
             stream.keepalive_at = next;
         }
         if !conn.blocked {
-            conn.output.interject(bytes, channels[dialect].arena());
+            conn.output.interject(bytes, channels.get(dialect).map(Channel::arena));
         }
         self.hub.flush(id);
     }

@@ -33,17 +33,22 @@ impl Engine {
         if kept.is_empty() {
             let mut input = bytes;
             self.serve_input(id, &mut input);
-            if let Some(server) = self.server(id) {
-                server.keep(input.to_vec());
+            match self.server(id) {
+                Some(server) => server.keep(input.to_vec()),
+                None => self.hear(id, input),
             }
         } else {
             kept.extend_from_slice(bytes);
             let mut input = &kept[..];
             self.serve_input(id, &mut input);
             let used = kept.len() - input.len();
-            if let Some(server) = self.server(id) {
-                kept.drain(..used);
-                server.keep(kept);
+            match self.server(id) {
+                Some(server) => {
+                    kept.drain(..used);
+                    server.keep(kept);
+                }
+                // The request made a websocket of it, and frames came right behind.
+                None => self.hear(id, &kept[used..]),
             }
         }
         self.hub.arm(id);

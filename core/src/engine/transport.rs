@@ -222,7 +222,11 @@ impl Engine {
                 // It has been given its time already.
                 return ControlFlow::Break(false);
             }
-            conn.output.hold(tls.held() as u64, channels);
+            let frames = conn.output.hold(tls.held() as u64, channels, conn.socket.is_some());
+            if let Some(socket) = &mut conn.socket {
+                // What its reader skips begins behind them.
+                socket.before = socket.before.wrapping_add(frames);
+            }
             return ControlFlow::Continue(0);
         }
         if sent > 0 {

@@ -102,6 +102,24 @@ impl Feed {
         self.floor(arena)
     }
 
+    /// Where the newest whole frames start that are at most `bytes` long together.
+    #[must_use]
+    pub fn position_of_newest_bytes(&self, bytes: u64, arena: &Arena) -> Position {
+        let mut left = bytes;
+        let mut at = self.end();
+        for run in self.runs.iter().rev() {
+            let run = run.start.max(arena.start())..run.end;
+            if run.end - run.start > left {
+                let earliest = run.end - left;
+                let begins = arena.frames_from(earliest).map(|(_, frame)| frame.start);
+                return begins.take_while(|start| *start < run.end).find(|s| *s >= earliest).unwrap_or(at);
+            }
+            left -= run.end - run.start;
+            at = run.start;
+        }
+        at
+    }
+
     /// Where a reader at `cursor` stands after `bytes` more, and how many frames it has then read to their end.
     #[must_use]
     pub fn advance(&self, cursor: Position, bytes: u64, arena: &Arena) -> (Position, u64) {

@@ -2,6 +2,12 @@
 
 use std::borrow::Cow;
 
+use crate::ground::config::Only;
+
+/// What a scope's test has before its field's canonical name. No client can send it: a filter's property with it is
+/// one that no event has.
+pub const SCOPE_MARK: char = '\0';
+
 /// A view: the dialect's readers with an equal one share a feed. It lets an event through if one of its clauses does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct View {
@@ -36,7 +42,8 @@ pub enum Pattern {
 
 /// An event's properties in a dialect's words.
 pub trait Properties {
-    /// The value of a property; `None` if the event lacks it.
+    /// The value of a property; `None` if the event lacks it. A name that begins with [`SCOPE_MARK`] asks for a canonical
+    /// field ([`super::projection::canonical`]), whatever the dialect's words are.
     fn get(&self, name: &str) -> Option<&str>;
     /// Calls `visit` with every property and its value.
     fn each(&self, visit: &mut dyn FnMut(&str, &str));
@@ -123,6 +130,18 @@ impl View {
         clauses.sort();
         clauses.dedup();
         View { clauses }
+    }
+
+    /// The view of somebody who may see no more than this.
+    #[must_use]
+    pub fn within(self, only: &Only) -> View {
+        let mut clauses = self.clauses;
+        for clause in &mut clauses {
+            for (name, value) in &only.0 {
+                clause.or(format!("{SCOPE_MARK}{name}"), Pattern::Exact(value.as_str().into()));
+            }
+        }
+        View::new(clauses)
     }
 
     /// The clauses.

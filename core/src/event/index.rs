@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use foldhash::quality::FixedState;
 
-use super::filter::{Clause, Pattern, Properties, View};
+use super::filter::{Clause, Pattern, Properties, SCOPE_MARK, View};
 use crate::ground::slots::Slots;
 
 /// A map whose order nobody may see; its hash is keyed by the engine's seed.
@@ -21,6 +21,8 @@ pub struct Index {
     properties: Map<Box<str>, Postings>,
     /// Clauses that are asked every time.
     always: Vec<u32>,
+    /// Fields of scopes that clauses are posted under, and how many: events do not list them among their properties.
+    scopes: BTreeMap<Box<str>, usize>,
     /// The clauses of each view.
     views: Map<u32, Vec<u32>>,
     hash: FixedState,
@@ -109,6 +111,7 @@ impl Index {
             clauses: Slots::default(),
             properties: Map::with_hasher(hash.clone()),
             always: Vec::new(),
+            scopes: BTreeMap::new(),
             views: Map::with_hasher(hash.clone()),
             hash,
         }
@@ -128,6 +131,12 @@ impl Index {
                 self.always.retain(|c| *c != at);
                 continue;
             };
+            if let Some(count) = self.scopes.get_mut(&name) {
+                *count -= 1;
+                if *count == 0 {
+                    self.scopes.remove(&name);
+                }
+            }
             let Some(postings) = self.properties.get_mut(&name) else { continue };
             for pattern in
                 posted.clause.tests().iter().filter(|(n, _)| **n == *name).flat_map(|(_, t)| &t.patterns)
@@ -156,6 +165,9 @@ impl Index {
         let at = self.clauses.insert(Posted { view, clause: clause.clone(), under: under.clone() });
         match (under, best) {
             (Some(name), Some((_, test))) => {
+                if name.starts_with(SCOPE_MARK) {
+                    *self.scopes.entry(name.clone()).or_default() += 1;
+                }
                 let hash = &self.hash;
                 let postings = self.properties.entry(name).or_insert_with(|| Postings {
                     exact: Map::with_hasher(hash.clone()),
@@ -187,7 +199,7 @@ impl Index {
         if self.properties.is_empty() {
             return;
         }
-        event.each(&mut |name, value| {
+        let mut look = |name: &str, value: &str| {
             let Some(postings) = self.properties.get(name) else { return };
             ask(&postings.any);
             if let Some(list) = postings.exact.get(value) {
@@ -198,7 +210,13 @@ impl Index {
                     ask(list);
                 }
             }
-        });
+        };
+        event.each(&mut look);
+        for name in self.scopes.keys() {
+            if let Some(value) = event.get(name) {
+                look(name, value);
+            }
+        }
     }
 }
 
@@ -214,12 +232,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ground::config::Only;
 
     struct Plain(BTreeMap<String, String>);
 
     impl Properties for Plain {
         fn get(&self, name: &str) -> Option<&str> {
-            self.0.get(name).map(String::as_str)
+            self.0.get(name.strip_prefix(SCOPE_MARK).unwrap_or(name)).map(String::as_str)
         }
 
         fn each(&self, visit: &mut dyn FnMut(&str, &str)) {
@@ -241,7 +260,9 @@ mod tests {
             }
             clause
         });
-        proptest::collection::vec(clause, 0..4).prop_map(View::new)
+        let only = proptest::collection::btree_map("[abc]", "[xy]", 0..2);
+        (proptest::collection::vec(clause, 0..4), only)
+            .prop_map(|(clauses, only)| View::new(clauses).within(&Only(only)))
     }
 
     proptest! {
@@ -268,6 +289,7 @@ mod tests {
             }
             for (n, _) in views.iter().enumerate() { index.remove(n as u32); }
             prop_assert!(index.properties.is_empty() && index.always.is_empty() && index.clauses.is_empty());
+            prop_assert!(index.scopes.is_empty());
         }
     }
 }

@@ -141,9 +141,15 @@ impl Output {
     }
 
     /// Puts bytes that never change after the parts; before the rest of the feed, but never inside a frame.
-    pub fn interject(&mut self, bytes: &'static [u8], arena: &Arena) {
+    pub fn interject(&mut self, bytes: &'static [u8], arena: Option<&Arena>) {
         self.finish_frame(arena);
         self.parts.push(Part::Static(bytes));
+    }
+
+    /// Puts private bytes after the parts; before the rest of the feed, but never inside a frame.
+    pub fn interject_bytes(&mut self, bytes: Vec<u8>, arena: Option<&Arena>) {
+        self.finish_frame(arena);
+        self.parts.push(Part::Bytes(bytes));
     }
 
     /// Puts a run of the arena after the parts.
@@ -157,7 +163,7 @@ impl Output {
 
     /// Puts runs of the arena before the rest of the feed, but never inside a frame.
     pub fn interject_runs(&mut self, runs: Vec<Range<Position>>, arena: &Arena) {
-        self.finish_frame(arena);
+        self.finish_frame(Some(arena));
         runs.into_iter().for_each(|run| self.push_run(run));
     }
 
@@ -184,33 +190,90 @@ impl Output {
     }
 
     /// Puts the next `n` bytes among the parts, where they are of the feed: they are on their way already, so nothing may
-    /// come before them.
-    pub fn hold(&mut self, n: u64, channels: &[Channel]) {
+    /// come before them. `private`: as bytes of this connection alone; how many frames end in them.
+    pub fn hold(&mut self, n: u64, channels: &[Channel], private: bool) -> u64 {
         let mut left = n.saturating_sub(self.private_bytes());
-        let Some(Tail { channel, feed, mut cursor, .. }) = self.tail else { return };
+        let Some(Tail { channel, feed, mut cursor, .. }) = self.tail else { return 0 };
         let channel = &channels[usize::from(channel)];
+        let mut frames = 0;
         for run in channel.feed(feed).runs_from(cursor, channel.arena()) {
-            let end = run.end.min(run.start + left);
-            left -= end - run.start;
-            if run.start < end {
-                cursor = end;
-                self.push_run(run.start..end);
+            let run = run.start..run.end.min(run.start + left);
+            if run.is_empty() {
+                break;
+            }
+            left -= run.end - run.start;
+            cursor = run.end;
+            if private {
+                frames += channel.arena().frames_passed(run.clone());
+                self.parts.push(Part::Bytes(channel.arena().slices(run).concat()));
+            } else {
+                self.push_run(run);
             }
         }
         if let Some(tail) = &mut self.tail {
             tail.cursor = cursor;
         }
+        frames
     }
 
     /// Puts the rest of a frame that is half sent among the parts.
-    fn finish_frame(&mut self, arena: &Arena) {
-        let Some(tail) = &mut self.tail else { return };
+    fn finish_frame(&mut self, arena: Option<&Arena>) {
+        let (Some(tail), Some(arena)) = (&mut self.tail, arena) else { return };
         let cursor = tail.cursor;
         if cursor > arena.start() && cursor < arena.end() && arena.frame_start(cursor) != cursor {
             tail.cursor = arena.frame_end(cursor);
             let run = cursor..tail.cursor;
             self.push_run(run);
         }
+    }
+
+    /// Ends the feed here; of what it has, only the rest of a frame that is half sent is put among the parts.
+    pub fn drop_tail(&mut self, arena: Option<&Arena>) -> Option<Tail> {
+        self.finish_frame(arena);
+        self.tail.take()
+    }
+
+    /// Makes the rest of a frame of the feed that is half sent private; whether there is one.
+    pub fn keep_begun_frame(&mut self, arena: &Arena) -> bool {
+        let Some(tail) = &mut self.tail else { return false };
+        let cursor = tail.cursor;
+        if cursor <= arena.start() || cursor >= arena.end() || arena.frame_start(cursor) == cursor {
+            return false;
+        }
+        tail.cursor = arena.frame_end(cursor);
+        let rest = arena.slices(cursor..tail.cursor).concat();
+        self.parts.push(Part::Bytes(rest));
+        true
+    }
+
+    /// Lets the feed go on at another place, at a frame boundary.
+    pub fn seek(&mut self, cursor: Position) {
+        if let Some(tail) = &mut self.tail {
+            tail.cursor = cursor;
+        }
+    }
+
+    /// Frames of the arena among the parts that were not sent whole.
+    #[must_use]
+    pub fn frames_among_parts(&self, arena: &Arena) -> u64 {
+        let runs = self.parts.iter().enumerate().filter_map(|(at, part)| match part {
+            Part::Run(run) if at == 0 => Some(run.start + self.sent..run.end),
+            Part::Run(run) => Some(run.clone()),
+            Part::Bytes(_) | Part::Static(_) | Part::Bare(..) => None,
+        });
+        runs.map(|run| arena.frames_passed(run)).sum()
+    }
+
+    /// Whether frames among the parts are gone from the arena.
+    #[must_use]
+    pub fn has_lost_parts(&self, arena: &Arena) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Run(run) if run.start < arena.start()))
+    }
+
+    /// How many private frames wait.
+    #[must_use]
+    pub fn private_frames(&self) -> usize {
+        self.parts.len()
     }
 
     /// The feed that follows the parts.
@@ -263,9 +326,9 @@ impl Output {
     /// Whether bytes are gone from the arena that this connection has still to send.
     #[must_use]
     pub fn is_overrun(&self, channels: &[Channel], channel: u8) -> bool {
-        let arena = channels[usize::from(channel)].arena();
-        let gone = |part: &Part| matches!(part, Part::Run(run) if run.start < arena.start());
-        self.parts.iter().any(gone)
+        // Without a channel there are no runs.
+        let Some(arena) = channels.get(usize::from(channel)).map(Channel::arena) else { return false };
+        self.has_lost_parts(arena)
             || self.tail.as_ref().is_some_and(|tail| {
                 tail.cursor < channels[usize::from(tail.channel)].feed(tail.feed).floor(arena)
                     || tail.catch_up.as_ref().is_some_and(|run| run.start < arena.start())
@@ -303,7 +366,7 @@ impl Output {
         step: u64,
         admits: impl Fn(&Channel, FeedId, &super::arena::Frame) -> bool,
     ) {
-        let home = &channels[usize::from(channel)];
+        let Some(home) = channels.get(usize::from(channel)) else { return };
         if self.parts.is_empty()
             && let Some(tail) = &mut self.tail
             && let Some(range) = &mut tail.catch_up

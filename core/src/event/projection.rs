@@ -1,7 +1,24 @@
 //! Projections: an event's facts under the names that a dialect's clients know.
 
 use super::event::{Event, Fact};
-use super::filter::Properties;
+use super::filter::{Properties, SCOPE_MARK};
+
+/// Attributes of the envelope that a scope may name; all its other names mean members of `data`.
+const ENVELOPE: [&str; 10] =
+    ["type", "source", "subject", "appid", "appkey", "sessionid", "route", "account", "realm", "outcome"];
+
+/// What a scope's test asks for, if the name is one's: the field with this canonical name.
+#[must_use]
+pub fn canonical<'a>(event: &'a Event, name: &str) -> Option<Option<&'a str>> {
+    let name = name.strip_prefix(SCOPE_MARK)?;
+    Some(match name {
+        "type" => Some(&event.event_type),
+        "source" => Some(&event.source),
+        "subject" => event.subject.as_deref(),
+        _ if ENVELOPE.contains(&name) => event.extension(name),
+        _ => event.facts().iter().find(|(n, _)| **n == *name).and_then(|(_, fact)| fact.as_text()),
+    })
+}
 
 /// An event as the native API's filters see it: its attributes under their own names, members of `data` as `data.NAME`.
 #[derive(Clone, Copy, Debug)]
@@ -10,6 +27,9 @@ pub struct Native<'a>(pub &'a Event);
 impl Properties for Native<'_> {
     fn get(&self, name: &str) -> Option<&str> {
         let event = self.0;
+        if let Some(value) = canonical(event, name) {
+            return value;
+        }
         if let Some(name) = name.strip_prefix("data.") {
             return event.facts().iter().find(|(n, _)| **n == *name).and_then(|(_, fact)| fact.as_text());
         }

@@ -1,5 +1,6 @@
 //! What the engine is told at start and at a reload: plain data. Files, environment and units are the host's affair.
 
+mod access;
 mod calls;
 mod tls;
 mod wcs;
@@ -7,6 +8,7 @@ mod wcs;
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use access::{Auth, Only, Rights, Token, User};
 pub use calls::{Proxy, TlsBase};
 pub use tls::{ListenerTls, WallClock};
 pub use wcs::{ErrorEvent, HookPolicy, OnError, RestPolicy, Wcs, WcsApp, WcsTls};
@@ -27,6 +29,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// `[log]`.
     pub log: Log,
+    /// `[auth]`.
+    pub auth: Auth,
     /// `[native]`.
     pub native: Native,
     /// `[xms]`.

@@ -57,6 +57,7 @@ limits! {
     reply_bytes = 1_048_576, "Replies waiting for a slow reader of one connection. Beyond: the socket is not read.";
     write_stall_ms = 30_000, "A peer that takes no byte of a waiting reply. Beyond: closed.";
     linger_ms = 2_000, "After the last reply of a closing connection, the time its input is still swallowed so that no reset destroys the reply.";
+    ws_close_ms = 2_000, "After a websocket's Close frame, the time its peer has to answer, and to take what is queued (RFC 6455 section 7.1.1). Beyond: closed.";
     publish_bytes = 8_388_608, "Body of a publish request. Beyond: 413.";
     batch_events = 10_000, "Events of one publish request. Beyond: 413.";
     event_names = 256, "Members of an event's `data`, and its extension attributes. Beyond: 400.";

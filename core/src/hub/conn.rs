@@ -8,6 +8,7 @@ use crate::ground::id::{ConnId, ListenerId};
 use crate::ground::slots::Slots;
 use crate::ground::time::Mono;
 use crate::hub::calls::outgoing::Outgoing;
+use crate::hub::socket::Socket;
 use crate::hub::transport::Transport;
 use crate::wire::http::server::Server;
 use crate::wire::tls::layer::Layer;
@@ -19,6 +20,8 @@ pub struct Conn {
     pub output: Output,
     /// What it speaks.
     pub machine: Machine,
+    /// What a stream has more if its peer speaks as well: it is a websocket.
+    pub socket: Option<Box<Socket>>,
     /// What lies between its socket and `machine`, if anything does.
     pub transport: Option<Box<Transport>>,
     /// The peer's address; behind a proxy, that of whom it speaks for.
@@ -89,7 +92,8 @@ impl Conn {
             Machine::Client(outgoing) => outgoing.due,
             Machine::Lingering => Mono::NEVER,
         };
-        machine.min(self.patience)
+        let silence = self.socket.as_ref().map_or(Mono::NEVER, |socket| socket.silent_at());
+        machine.min(silence).min(self.patience)
     }
 
     /// Its TLS.

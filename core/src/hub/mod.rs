@@ -7,6 +7,7 @@ pub mod addresses;
 pub mod call;
 pub mod calls;
 pub mod conn;
+pub mod socket;
 pub mod transport;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -44,7 +45,9 @@ pub struct Hub {
     pub now: Now,
     /// The words of all dialects.
     pub vocabulary: Vocabulary,
-    /// One channel per dialect, in the order of the list of dialects.
+    /// The names of the dialects, in the order of their list.
+    pub names: Vec<&'static str>,
+    /// One channel per dialect that has feeds, in the order of the list of dialects.
     pub channels: Vec<Channel>,
     /// The connections.
     pub conns: Conns,
@@ -128,6 +131,7 @@ impl Hub {
             config,
             place,
             now: Now::default(),
+            names: Vec::new(),
             channels: Vec::new(),
             conns: Conns::default(),
             deadlines: Deadlines::default(),
@@ -314,6 +318,20 @@ impl Hub {
     /// Turns the connection of a request that waits into a stream: from here on it has a feed and keepalives, and
     /// takes no more requests. Returns false if the connection is gone.
     pub fn open_stream(&mut self, id: ConnId, head: &StreamHead, stream: Stream) -> bool {
+        let chunked = !stream.lending.bare;
+        self.turn_into(id, stream, 200, |date, out| {
+            write_stream_head(head.content_type, &head.fields, chunked, date, out);
+        })
+    }
+
+    /// Answers the request that waits on a connection with this head, and turns the connection into a stream.
+    fn turn_into(
+        &mut self,
+        id: ConnId,
+        stream: Stream,
+        status: u16,
+        write_head: impl FnOnce(&str, &mut Vec<u8>),
+    ) -> bool {
         let Some(conn) = self.conns.get_mut(id) else { return false };
         if !matches!(conn.machine, Machine::Http(_)) {
             return false;
@@ -327,12 +345,9 @@ impl Hub {
             }
             return false;
         }
-        conn.output.write(|out| {
-            write_stream_head(head.content_type, &head.fields, !stream.lending.bare, &self.date.1, out);
-        });
-        self.stats.requests[2] += 1;
-        let name = crate::ground::config::DIALECTS[usize::from(stream.dialect)];
-        let dialect = self.stats.dialect(name);
+        conn.output.write(|out| write_head(&self.date.1, out));
+        self.stats.requests[usize::from(status / 100)] += 1;
+        let dialect = self.stats.dialect(self.names[usize::from(stream.dialect)]);
         dialect.streams_open += 1;
         dialect.streams_opened += 1;
         conn.machine = Machine::Stream(stream);
@@ -343,7 +358,12 @@ impl Hub {
     /// Lets a stream read a feed, unless it is ending.
     pub fn follow(&mut self, id: ConnId, tail: Tail) {
         if let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.ending == Ending::No) {
-            self.channels[usize::from(tail.channel)].join(tail.feed, id.slot);
+            let channel = &mut self.channels[usize::from(tail.channel)];
+            channel.join(tail.feed, id.slot);
+            if let Some(socket) = &mut conn.socket {
+                let ours = conn.output.sent_frames() + conn.output.frames_among_parts(channel.arena());
+                socket.before = channel.feed(tail.feed).frames().wrapping_sub(ours);
+            }
             conn.output.follow(tail);
         }
         self.flush(id);
@@ -355,8 +375,7 @@ impl Hub {
         let overrun = conn.stream().filter(|s| conn.output.is_overrun(&self.channels, s.dialect));
         if let Some(stream) = overrun {
             // Events that it had still to send are gone: going on would leave a hole that nobody is told of.
-            let name = crate::ground::config::DIALECTS[usize::from(stream.dialect)];
-            self.stats.dialect(name).streams_cut += 1;
+            self.stats.dialect(self.names[usize::from(stream.dialect)]).streams_cut += 1;
             self.doom(id);
         }
         let Some(conn) = self.conns.get_mut(id) else { return };

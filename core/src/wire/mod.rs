@@ -6,6 +6,7 @@
 pub mod http;
 pub mod proxy;
 pub mod tls;
+pub mod ws;
 pub mod xml;
 
 /// What a decoder says of the bytes so far.

@@ -15,10 +15,8 @@ use crate::tls;
 
 pub(super) const LISTENER_KEYS: Keys<'_> =
     Keys { known: &["address", "dialects", "tls", "proxies", "proxy_protocol"], later: &[] };
-pub(super) const TLS_KEYS: Keys<'_> = Keys {
-    known: &["cert", "key", "certificates", "client_ca", "client_auth", "min_version"],
-    later: &[],
-};
+pub(super) const TLS_KEYS: Keys<'_> =
+    Keys { known: &["cert", "key", "certificates", "client_ca", "client_auth", "min_version"], later: &[] };
 pub(super) const CERTIFICATE_KEYS: Keys<'_> = Keys { known: &["cert", "key"], later: &[] };
 
 /// Dialects that are planned and this version does not have.
@@ -109,7 +107,10 @@ fn tls_of<'t>(reader: &mut Reader<'t>, item: &Item<'t>, sessions: u64) -> Option
     let client_auth =
         find("client_auth").and_then(|item| one_of(reader, item, &["required", "optional"], CLIENT_AUTH));
     if let (Some(item), None) = (find("client_auth"), find("client_ca")) {
-        reader.problem(item, "there is no client_ca that could have signed a client's certificate; allowed: together with it");
+        reader.problem(
+            item,
+            "there is no client_ca that could have signed a client's certificate; allowed: together with it",
+        );
     }
     let clients = find("client_ca").and_then(|item| {
         let ca = reader.file(item, CLIENT_CA)?;

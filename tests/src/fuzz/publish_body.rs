@@ -90,7 +90,7 @@ fn check_event(event: &Event) {
     let content = format!("id: 1-2\ndata: {json}\n\n");
     assert_eq!(text, format!("{:x}\r\n{content}\r\n", content.len()));
 
-    let words = Words { word: "info", resource_type: "call", resource_id: "r", appid: None };
+    let words = Words { word: "info", resource_type: "call", resource_id: "r", appid: None, event };
     let mut frame = Vec::new();
     if xms::frame(&words, event, 65_535, &mut frame) {
         assert!(frame.is_ascii());

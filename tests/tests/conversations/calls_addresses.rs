@@ -1,8 +1,6 @@
 //! Which addresses a call may reach: names, proxies, ranges that are closed.
 
-use std::sync::Arc;
-
-use offhook_core::hub::call::{CallFault, Target};
+use offhook_core::hub::call::{Call, CallFault};
 use offhook_core::{Completion, Config};
 use offhook_tests::memory::World;
 

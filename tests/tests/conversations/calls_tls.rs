@@ -10,8 +10,8 @@ use offhook_core::wire::tls::WallClock;
 use offhook_core::wire::tls::layer::{Layer, RECORD_BYTES};
 use offhook_core::{Config, Wall};
 use offhook_tests::memory::{Peer, World};
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection};
 
@@ -397,7 +397,12 @@ fn both_sides_of_the_layer() {
     let compiled = Tls::default().compile(&base, &clock).expect("a table");
     let serves = Serves { signed: &signed, tls12: false, clients_of: None };
     let mut client = Layer::client(&compiled, "h.example").expect("a name");
-    let mut server = Layer::server(&ListenerTls { config: serves.config(), clock: WallClock::default(), only_tls13: false }).expect("a server");
+    let mut server = Layer::server(&ListenerTls {
+        config: serves.config(),
+        clock: WallClock::default(),
+        only_tls13: false,
+    })
+    .expect("a server");
     let (mut to_client, mut to_server) = (Vec::new(), Vec::new());
     while client.is_handshaking() || server.is_handshaking() {
         carry(&mut client, b"", &mut server, &mut to_server);

@@ -16,7 +16,7 @@ const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 
 pub(super) fn judge(hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
     let refuse = |reply: Reply| Verdict::Refuse(with_cors(hub, head, reply));
-    if let Some(reason) = access::native_refusal(asker.peer, head) {
+    if let Some(reason) = access::native_refusal(asker.peer, asker.forwarded, head) {
         let text = format!("native: {} was refused: {reason}", asker.peer);
         let verdict = refuse(problem(403, reason));
         hub.note(Level::Info, text);

@@ -107,7 +107,7 @@ fn no_such(what: &str) -> Reply {
 
 impl Deliveries {
     pub(super) fn judge_request(&mut self, hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
-        if let Some(reason) = access::native_refusal(asker.peer, head) {
+        if let Some(reason) = access::native_refusal(asker.peer, asker.forwarded, head) {
             hub.note(Level::Info, format!("outbox: {} was refused: {reason}", asker.peer));
             return Verdict::Refuse(problem(403, reason));
         }

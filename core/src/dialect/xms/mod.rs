@@ -17,7 +17,7 @@ use crate::event::arena::Bounds;
 use crate::event::channel::Channel;
 use crate::event::filter::Properties;
 use crate::event::output::Output;
-use crate::event::projection::is_flat;
+use crate::event::projection::{canonical, is_flat};
 use crate::event::vocabulary::{Tongue, Vocabulary, XMS_WORDS};
 use crate::event::{Data, Event};
 use crate::ground::config::Config;
@@ -82,6 +82,8 @@ pub struct Words<'a> {
     pub resource_id: &'a str,
     /// The application that alone may see it.
     pub appid: Option<&'a str>,
+    /// The event itself, for scopes.
+    pub event: &'a Event,
 }
 
 impl Properties for Words<'_> {
@@ -91,7 +93,7 @@ impl Properties for Words<'_> {
             "resource_type" => Some(self.resource_type),
             "resource_id" => Some(self.resource_id),
             "appid" => self.appid,
-            _ => None,
+            _ => canonical(self.event, name).flatten(),
         }
     }
 
@@ -120,7 +122,7 @@ fn project<'a>(vocabulary: &'a Vocabulary, config: &Config, event: &'a Event) ->
     if !flat {
         return Err(NotSent::Nested);
     }
-    Ok(Words { word, resource_type, resource_id, appid: event.extension("appid") })
+    Ok(Words { word, resource_type, resource_id, appid: event.extension("appid"), event })
 }
 
 /// Whether a word may stand on a stream.

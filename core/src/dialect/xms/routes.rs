@@ -289,7 +289,7 @@ fn admits_xml(accept: &str) -> bool {
 fn read_request<'a>(hub: &mut Hub, asker: Asker, head: &Head<'a>) -> Result<Request<'a>, Reply> {
     let place = place(&hub.config.xms.prefix, head.path);
     if place == Place::Listing {
-        if let Some(reason) = access::native_refusal(asker.peer, head) {
+        if let Some(reason) = access::native_refusal(asker.peer, asker.forwarded, head) {
             return Err(problem(403, reason));
         }
         let query =

@@ -184,6 +184,7 @@ impl Hub {
             output: Output::default(),
             machine: Machine::Client(Box::new(Outgoing::new(pool, slot, address, self.calls.epoch, due))),
             transport: None,
+            socket: None,
             peer: address.ip(),
             via: ListenerId(u16::MAX),
             ending: Ending::No,

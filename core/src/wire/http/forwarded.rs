@@ -84,7 +84,9 @@ fn standard(head: &Head<'_>) -> Result<Vec<Element>, Fault> {
             let (value, after) = value(after)?;
             match name.trim() {
                 name if !is_token(name) => return Err(MALFORMED),
-                name if name.eq_ignore_ascii_case("for") && element.node.is_none() => element.node = Some(value),
+                name if name.eq_ignore_ascii_case("for") && element.node.is_none() => {
+                    element.node = Some(value)
+                }
                 name if name.eq_ignore_ascii_case("proto") && element.proto.is_none() => {
                     element.proto = Some(value);
                 }

@@ -112,6 +112,18 @@ pub fn write_stream_head(
     out.extend_from_slice(head.as_bytes());
 }
 
+/// Appends the head that turns a connection into a websocket (RFC 6455 section 4.2.2).
+pub fn write_upgrade_head(accept: &str, fields: &[(&'static str, String)], date: &str, out: &mut Vec<u8>) {
+    let mut head = start_line(101, date);
+    head.push_str("Upgrade: websocket\r\nConnection: Upgrade\r\n");
+    push_field(&mut head, "Sec-WebSocket-Accept", accept);
+    for (name, value) in fields {
+        push_field(&mut head, name, value);
+    }
+    head.push_str("\r\n");
+    out.extend_from_slice(head.as_bytes());
+}
+
 fn start_line(status: u16, date: &str) -> String {
     let mut head = String::with_capacity(256);
     let _ = write!(head, "HTTP/1.1 {status} {}\r\nDate: {date}\r\nServer: {SERVER}\r\n", phrase(status));
@@ -131,6 +143,7 @@ fn push_field(head: &mut String, name: &str, value: &str) {
 pub fn phrase(status: u16) -> &'static str {
     match status {
         100 => "Continue",
+        101 => "Switching Protocols",
         200 => "OK",
         201 => "Created",
         202 => "Accepted",
@@ -145,6 +158,8 @@ pub fn phrase(status: u16) -> &'static str {
         413 => "Content Too Large",
         415 => "Unsupported Media Type",
         417 => "Expectation Failed",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         501 => "Not Implemented",

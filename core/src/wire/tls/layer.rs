@@ -210,7 +210,7 @@ impl Layer {
             return format!("the peer does not offer {least}, which is the least here: {error}");
         }
         if let (Error::PeerIncompatible(fault), Some(version)) = (error, self.version_offered())
-            && (matches!(self.conn, Connection::Client(_)) || is_version(fault))
+            && (matches!(self.conn, Connection::Client(_)) || version != "TLS 1.2" || is_version(fault))
         {
             return format!("the peer offered {version}, and {least} is the least here: {error}");
         }

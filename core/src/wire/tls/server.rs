@@ -45,12 +45,11 @@ impl Serving {
         } else {
             &[&rustls::version::TLS13, &rustls::version::TLS12]
         };
-        let mut config =
-            ServerConfig::builder_with_details(Arc::clone(provider), Arc::new(clock.clone()))
-                .with_protocol_versions(versions)
-                .map_err(|error| format!("the cryptography at hand does not do: {error}"))?
-                .with_client_cert_verifier(self.clients.unwrap_or_else(WebPkiClientVerifier::no_client_auth))
-                .with_cert_resolver(Arc::new(ByName(self.certificates)));
+        let mut config = ServerConfig::builder_with_details(Arc::clone(provider), Arc::new(clock.clone()))
+            .with_protocol_versions(versions)
+            .map_err(|error| format!("the cryptography at hand does not do: {error}"))?
+            .with_client_cert_verifier(self.clients.unwrap_or_else(WebPkiClientVerifier::no_client_auth))
+            .with_cert_resolver(Arc::new(ByName(self.certificates)));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.session_storage = ServerSessionMemoryCache::new(self.sessions);
         if let Some(tickets) = self.tickets {

@@ -25,9 +25,10 @@ fn text(value: &str) -> Fact {
 }
 
 fn render(word: &str, data: &[(&str, Fact)]) -> String {
-    let words = Words { word, resource_type: "call", resource_id: CALL, appid: None };
+    let event = event(data);
+    let words = Words { word, resource_type: "call", resource_id: CALL, appid: None, event: &event };
     let mut out = Vec::new();
-    assert!(frame(&words, &event(data), 65_535, &mut out));
+    assert!(frame(&words, &event, 65_535, &mut out));
     String::from_utf8(out).unwrap()
 }
 
@@ -140,7 +141,9 @@ fn x43_kinds_of_values() {
 
 #[test]
 fn x37_a_large_event_is_left_out() {
-    let words = Words { word: "info", resource_type: "call", resource_id: CALL, appid: None };
+    let no_data = event(&[]);
+    let words =
+        Words { word: "info", resource_type: "call", resource_id: CALL, appid: None, event: &no_data };
     let mut out = Vec::new();
     let fixed = {
         let mut out = Vec::new();
