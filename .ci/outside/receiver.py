@@ -41,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
     timeout = HANG_S
 
     def handle_any(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.content = body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         name = self.path.lstrip("/").split("?")[0].split("/")[0]
         if name == "switch":
             self.switch(body.decode())
@@ -86,6 +86,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer_ok(self):
         self.reply(200, [("Content-Type", "application/json")], b"{}")
+
+    def answer_backend(self):
+        """A WCS backend, which tells `connect` what it wants of other hooks, and fails for what is called "broken"."""
+        content = json.loads(self.content)
+        if content.get("name") == "broken":
+            self.reply(500)
+            return
+        if self.path.endswith("/connect"):
+            content["restClientConfig"] = {"StreamStatusEvent": {"restOnError": "FAIL"}}
+        self.reply(200, [("Content-Type", "application/json")], json.dumps(content).encode())
 
     def answer_503_retry_after(self):
         self.reply(503, [("Retry-After", "1")])

@@ -75,6 +75,8 @@ fn main() -> std::io::Result<()> {
                 Action::Dial(id, _) => engine.complete(now, Completion::Dialed(id, Err("no".into()))), // Nor webhooks.
                 Action::Resolve(n, _) => engine.complete(now, Completion::Resolved(n, Err("no".into()))),
                 Action::Report(number) => engine.complete(now, Completion::Report(number, b"# EOF\n".into())),
+                Action::Check { ticket, .. } => engine.complete(now, Completion::Checked(ticket, false)), // No users.
+                Action::Audit(line) => eprintln!("{line:?}"),
                 Action::Note(note) => eprintln!("{:?}: {}", note.level, note.text),
             }
         }

@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 /// One event server for telephony and real-time communication
 ///
 /// Events go in once; every client gets them in the dialect that it already speaks.
 #[derive(Clone, Debug, Parser)]
-#[command(version, after_help = AFTER_HELP)]
+#[command(version, after_help = AFTER_HELP, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     /// Address and port to listen on; repeatable [default: 127.0.0.1:8080]
     ///
@@ -53,6 +53,22 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "LEVEL", env = "OFFHOOK_LOG_LEVEL", hide_env_values = true)]
     #[arg(value_enum, default_value_t = LogLevel::Info)]
     pub(crate) log_level: LogLevel,
+
+    /// Listen to other machines though not everything there asks who they are
+    ///
+    /// Without it such a listener is refused, with the lines that the config file lacks.
+    #[arg(long, env = "OFFHOOK_INSECURE", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(crate) insecure: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What is done instead of serving.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Read a password and print its hash, for password_hash in the config file
+    Passwd,
 }
 
 const AFTER_HELP: &str = "\

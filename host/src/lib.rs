@@ -12,6 +12,8 @@
 //!                                                                     log: folder, thread, reader; resolve
 //! ```
 
+mod audit;
+mod checker;
 mod cli;
 mod clock;
 mod config_file;
@@ -23,6 +25,8 @@ mod logging;
 mod mailbox;
 mod metrics;
 mod open_files;
+mod passwd;
+mod password;
 mod port;
 mod process;
 mod reload;

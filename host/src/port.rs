@@ -8,7 +8,8 @@ use offhook_core::hub::action::{Level, Note};
 use offhook_core::log::record::Record;
 use offhook_core::{Action, Completion, Engine, Now, Seq};
 
-use crate::log::reader::Wanted;
+use crate::checker::Wanted;
+use crate::log::reader;
 use crate::mailbox::{Mail, Mailbox};
 use crate::process::Process;
 use crate::report::Collection;
@@ -49,7 +50,7 @@ impl Port {
         self.apply_taken(now, engine);
     }
 
-    /// Carries out an append, a read, a report or a note.
+    /// Carries out whatever concerns no socket: an append, a read, a look-up, a check, a report, a line for a log.
     ///
     /// # Panics
     /// On the actions that concern a socket: those are the runtime's.
@@ -57,13 +58,18 @@ impl Port {
         match action {
             Action::Append(records) => self.append(now, engine, records),
             Action::Read { ticket, from, bytes } => {
-                self.read(now, engine, Wanted { shard: self.shard, ticket, from, bytes })
+                self.read(now, engine, reader::Wanted { shard: self.shard, ticket, from, bytes })
             }
             Action::Report(ticket) => self.report(now, engine, ticket),
             Action::Note(note) => write_note(&note),
             Action::Resolve(ticket, host) => {
                 self.process.resolver.ask(&self.process, self.shard, ticket, host);
             }
+            Action::Check { ticket, hash, password } => {
+                let wanted = Wanted { shard: self.shard, ticket, hash, password };
+                self.process.checker.ask(&self.process, wanted);
+            }
+            Action::Audit(line) => self.process.audit.write(&line),
             Action::Flush(id) | Action::Finish(id) | Action::Close(id) | Action::Dial(id, _) => {
                 panic!(
                     "connection {id}: a socket's actions are carried out by the runtime, which owns the socket"
@@ -99,11 +105,11 @@ impl Port {
         }
     }
 
-    fn read(&mut self, now: Now, engine: &mut Engine, wanted: Wanted) {
+    fn read(&mut self, now: Now, engine: &mut Engine, wanted: reader::Wanted) {
         match self.process.reader.get() {
             Some(reader) => reader.ask(wanted),
             None => {
-                let Wanted { ticket, from, .. } = wanted;
+                let reader::Wanted { ticket, from, .. } = wanted;
                 engine.complete(now, Completion::Read { ticket, start: from, records: Vec::new() });
             }
         }

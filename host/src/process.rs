@@ -6,6 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use offhook_core::{Completion, Config};
 
+use crate::audit::AuditLog;
+use crate::checker::Checker;
 use crate::log::reader::Reader;
 use crate::mailbox::{Mail, Mailbox};
 use crate::report::{Collection, Snapshots};
@@ -20,6 +22,8 @@ pub(crate) struct Process {
     pub(crate) reader: OnceLock<Reader>,
     pub(crate) snapshots: Snapshots,
     pub(crate) resolver: Resolver,
+    pub(crate) checker: Checker,
+    pub(crate) audit: AuditLog,
     stopping: AtomicBool,
 }
 
@@ -30,6 +34,8 @@ impl Process {
             reader: OnceLock::new(),
             snapshots: Snapshots::new(shards, runtime),
             resolver: Resolver::default(),
+            checker: Checker::default(),
+            audit: AuditLog::default(),
             stopping: AtomicBool::new(false),
         }
     }

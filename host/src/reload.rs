@@ -59,6 +59,10 @@ impl Reloader {
         }
         settings.config.tls.clone_from(&self.running.config.tls);
         fit_connections(&mut settings.config.limits, self.share);
+        if let Err(problem) = self.process.audit.open(settings.audit.as_ref()) {
+            tracing::error!("{problem}; it goes on where it is");
+        }
+        self.process.checker.set_threads_max(settings.config.limits.checks_running);
         self.process.reloaded(&settings.config);
     }
 }

@@ -11,7 +11,7 @@ use offhook_core::ground::config::Place;
 use offhook_core::ground::limits::Limits;
 use offhook_core::{Completion, Engine, Epoch, ListenerId, ShardId};
 
-use crate::cli::{Cli, LogFormat};
+use crate::cli::{Cli, Command, LogFormat};
 use crate::clock::Clock;
 use crate::kept;
 use crate::listen::{self, Acceptor};
@@ -22,7 +22,7 @@ use crate::process::Process;
 use crate::reload::Reloader;
 use crate::settings::Settings;
 use crate::shard::{Shard, seed};
-use crate::{Runtime, demo, logging, open_files, signals, tls};
+use crate::{Runtime, demo, logging, open_files, passwd, signals, tls};
 
 /// Why the server does not run, or no longer.
 #[derive(Debug)]
@@ -63,6 +63,9 @@ pub(crate) fn run(
     arguments: impl Iterator<Item = OsString>,
 ) -> Result<(), Failure> {
     let cli = Cli::read(name, arguments).map_err(Failure::CommandLine)?;
+    if let Some(Command::Passwd) = cli.command {
+        return passwd::run().map_err(Failure::World);
+    }
     let mut settings = Settings::read(&cli).map_err(Failure::Config)?;
     logging::start(cli.log_format, cli.log_level);
     let share = raise_open_files(&settings, cli.shards);
@@ -74,6 +77,8 @@ pub(crate) fn run(
     let listeners = bind_all(&settings).map_err(Failure::World)?;
     let runtime_name = name.strip_prefix("offhook-").unwrap_or(name);
     let process = Arc::new(Process::new(usize::from(cli.shards), runtime_name));
+    process.audit.open(settings.audit.as_ref()).map_err(Failure::World)?;
+    process.checker.set_threads_max(settings.config.limits.checks_running);
     let mut shards = make_shards(&settings, &listeners, &process, cli.shards)
         .map_err(|error| Failure::World(format!("cannot start: {error}")))?;
     let log = folder

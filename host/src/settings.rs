@@ -1,6 +1,7 @@
 //! Command line, environment and config file, joined into what the server runs with. No socket is opened here.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use offhook_core::Config;
 use offhook_core::ground::config::Listener;
@@ -16,6 +17,8 @@ const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr
 pub(crate) struct Settings {
     /// For the engines; `addresses` runs beside its list of listeners.
     pub(crate) config: Config,
+    /// The audit log; `None` is the server's own log.
+    pub(crate) audit: Option<PathBuf>,
     /// Where the listeners listen.
     pub(crate) addresses: Vec<SocketAddr>,
     /// The data folder; `None` is `--data none`.
@@ -53,7 +56,8 @@ impl Settings {
         if let Some(address) = addresses.first().filter(|address| !address.ip().is_unspecified()) {
             config.wcs.node_address = address.ip().to_string();
         }
-        Ok(Settings { config, addresses, data: (data != "none").then_some(data) })
+        let audit = file.audit;
+        Ok(Settings { config, audit, addresses, data: (data != "none").then_some(data) })
     }
 
     /// The line about what is kept.

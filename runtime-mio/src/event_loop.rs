@@ -295,6 +295,8 @@ impl EventLoop {
                 | Action::Read { .. }
                 | Action::Resolve(..)
                 | Action::Report(_)
+                | Action::Check { .. }
+                | Action::Audit(_)
                 | Action::Note(_) => {
                     self.port.carry_out(now, &mut self.engine, action);
                 }

@@ -202,6 +202,8 @@ impl Adapter {
                 | Action::Read { .. }
                 | Action::Resolve(..)
                 | Action::Report(_)
+                | Action::Check { .. }
+                | Action::Audit(_)
                 | Action::Note(_) => {
                     self.port.carry_out(now, &mut self.engine, action);
                 }

@@ -74,6 +74,8 @@ impl Bare {
                 | Action::Dial(..)
                 | Action::Resolve(..)
                 | Action::Report(_)
+                | Action::Check { .. }
+                | Action::Audit(_)
                 | Action::Note(_) => {}
             }
         }

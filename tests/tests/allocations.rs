@@ -6,8 +6,10 @@ use offhook_core::dialect::receiver;
 use offhook_core::event::vocabulary::Vocabulary;
 use offhook_core::event::{Data, Event, Fact};
 use offhook_core::outbox::receiver::Letter;
+use offhook_core::wire::ws::session::{Next, Session};
 use offhook_core::{Config, Seq, Wall};
 use offhook_tests::bare::{Bare, publish};
+use offhook_tests::memory::ws::masked;
 
 /// Allocations while one event goes to `streams` streams at `target`, after a few that fill all buffers.
 fn allocations(streams: usize, target: &str) -> u64 {
@@ -81,4 +83,41 @@ fn a_webhooks_request_is_one_allocation() {
         });
         assert_eq!(counted.count_total, 1, "{spec}");
     }
+}
+
+/// Bytes that a websocket session holds more after these frames than before.
+fn held(session: &mut Session, frames: &[&[u8]]) -> i64 {
+    let mut reply = Vec::with_capacity(1_000);
+    let counted = allocation_counter::measure(|| {
+        for mut input in frames.iter().copied() {
+            while session.next(&mut input, &mut reply) != Next::More {}
+        }
+    });
+    counted.bytes_current
+}
+
+/// A session holds what has come, and nothing for what was announced; when a message is whole, it holds nothing.
+#[test]
+fn a_websocket_session_holds_little() {
+    const MESSAGE_MAX: usize = 65_536;
+    let mut session = Session::new(MESSAGE_MAX as u64);
+    let (half, quarter) = (vec![b'x'; MESSAGE_MAX / 2], vec![b'x'; MESSAGE_MAX / 4]);
+    let whole = masked(0x81, [1, 2, 3, 4], &[&half[..], &half[..]].concat());
+    let begun = held(&mut session, &[&whole[..20]]);
+    assert!((1..=1_000).contains(&begun), "{begun} bytes for a frame of which 20 came");
+    let mut now = begun + held(&mut session, &[&whole[20..whole.len() - 1]]);
+    assert!(now <= MESSAGE_MAX as i64 + 1_000, "{now} bytes for a frame that lacks its last");
+    now += held(&mut session, &[&whole[whole.len() - 1..]]);
+    assert_eq!(now, 0, "the message has left");
+    // Fragments, and a frame that is not whole: both buffers, each with the slack of one that has doubled.
+    let last = masked(0x80, [1, 2, 3, 4], &quarter);
+    let (first, next) = (masked(0x01, [0; 4], &half), masked(0x00, [9; 4], &quarter));
+    now = held(&mut session, &[&first, &next, &masked(0x89, [3; 4], b"?"), &last[..last.len() - 1]]);
+    assert!(now <= 3 * MESSAGE_MAX as i64, "{now} bytes for a message that lacks its last");
+    assert!(session.held_bytes() <= now as u64);
+    now += held(&mut session, &[&last[last.len() - 1..]]);
+    assert_eq!(now, 0, "the message has left");
+    held(&mut session, &[&first]);
+    assert!(held(&mut session, &[&masked(0x88, [0; 4], b"")]) < 0);
+    assert_eq!(session.held_bytes(), 0, "what has ended holds nothing");
 }

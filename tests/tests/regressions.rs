@@ -62,8 +62,8 @@ impl World {
         self.take_mail(shard);
         while let Some(action) = self.engines[shard].poll_action() {
             match action {
-                Action::Read { .. } | Action::Dial(..) | Action::Resolve(..) => {
-                    unreachable!("no log is kept, and nobody is called")
+                Action::Read { .. } | Action::Dial(..) | Action::Resolve(..) | Action::Check { .. } => {
+                    unreachable!("no log is kept, nobody is called, and nobody has a password")
                 }
                 Action::Append(records) => {
                     self.take_mail(shard);
@@ -90,6 +90,7 @@ impl World {
                     self.engines[shard].complete(self.now, Completion::Report(n, b"x".to_vec()))
                 }
                 Action::Note(note) => self.notes.push(note.text),
+                Action::Audit(_) => {}
             }
         }
     }

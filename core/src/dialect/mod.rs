@@ -121,6 +121,8 @@ pub enum Verdict {
     },
     /// The request is refused; its content is swallowed.
     Refuse(Reply),
+    /// A password is being checked: the head is judged again when that is done, and nothing behind it is looked at.
+    Wait,
 }
 
 /// A protocol that events leave in, and perhaps come in by.

@@ -108,7 +108,9 @@ impl Engine {
             socket: None,
             transport,
             peer: peer.ip(),
+            port: peer.port(),
             via,
+            who: None,
             ending: Ending::No,
             listed: false,
             blocked: false,
@@ -163,7 +165,7 @@ impl Engine {
             return self.hub.end_outgoing(id, true);
         }
         let waits = match &mut conn.machine {
-            Machine::Http(server) if server.waiting() > 0 || !conn.output.is_empty(channels) => {
+            Machine::Http(server) if server.owes() || !conn.output.is_empty(channels) => {
                 // A client that half-closes after its requests still wants the answers.
                 if server.input.is_empty() {
                     server.close();
@@ -197,6 +199,12 @@ impl Engine {
             Completion::Durable(seq) => self.hub.set_durable(seq),
             Completion::Dialed(id, result) => self.hub.dialed(id, result),
             Completion::Resolved(ticket, result) => self.hub.resolved(ticket, result),
+            Completion::Checked(ticket, right) => {
+                self.hub.checked(ticket, right);
+                // What was wrong is counted before the next check begins.
+                self.settle();
+                self.hub.start_checks();
+            }
             Completion::Full(full) => self.set_full(full),
             Completion::Recovered => {
                 for dialect in &mut self.dialects {
@@ -356,6 +364,7 @@ impl Engine {
                 self.hub.channels[usize::from(tail.channel)].leave(tail.feed, id.slot);
             }
         }
+        self.hub.leave_checks(id);
         self.hub.act(Action::Close(id));
     }
 
@@ -404,8 +413,7 @@ impl Engine {
     fn finish_sent(&mut self, id: ConnId) {
         let Hub { conns, channels, .. } = &self.hub;
         let owes = |conn: &Conn| {
-            !conn.output.is_empty(channels)
-                || matches!(&conn.machine, Machine::Http(server) if server.waiting() > 0)
+            !conn.output.is_empty(channels) || matches!(&conn.machine, Machine::Http(server) if server.owes())
         };
         if conns.get(id).is_some_and(|conn| !owes(conn)) {
             self.finish(id);

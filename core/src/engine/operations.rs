@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::dialect::problem::{problem, wrong_method};
-use crate::dialect::{Asker, Verdict};
+use crate::dialect::{Asker, Verdict, access};
 use crate::ground::id::ConnId;
 use crate::ground::network::is_loopback;
 use crate::hub::Hub;
@@ -27,14 +27,12 @@ pub(super) struct Operations {
 }
 
 impl Operations {
-    pub(super) fn judge(&self, hub: &Hub, asker: Asker, head: &Head<'_>) -> Verdict {
-        let allowed =
-            is_loopback(asker.peer) || hub.config.metrics_allow.iter().any(|n| n.contains(asker.peer));
-        if !allowed {
-            return Verdict::Refuse(problem(
-                403,
-                "open to this machine and to the addresses of [metrics] allow",
-            ));
+    pub(super) fn judge(&self, hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
+        if !is_loopback(asker.peer)
+            && access::address(hub, asker, "metrics", |config| Some(&config.metrics_allow)).is_some()
+        {
+            let text = "open to this machine and to the addresses of [metrics] allow";
+            return Verdict::Refuse(problem(403, text));
         }
         if !matches!(head.method, "GET" | "HEAD") {
             return Verdict::Refuse(wrong_method("GET, HEAD"));

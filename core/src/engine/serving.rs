@@ -104,49 +104,82 @@ impl Engine {
         }
     }
 
-    /// Judges a request whose head just came. False: it must wait until earlier ones are answered.
+    /// Judges a request whose head just came, and lets it begin. False: it must wait until earlier ones are answered, or
+    /// until it is known who makes it.
     fn request(&mut self, id: ConnId, head: &Head<'_>, bytes: &[u8], input: &mut &[u8]) -> bool {
         let responder = self.responder(id, head);
-        let (Some(mut asker), fault) = self.find_asker(id, head) else { return true };
-        let verdict = if let Some(fault) = fault {
-            Verdict::Refuse(self.no_entry(id, responder, fault))
-        } else {
-            match responder {
-                Responder::Dialect(at) => self.dialects[at].judge(&mut self.hub, asker, head),
-                Responder::Operations => self.operations.judge(&self.hub, asker, head),
-                Responder::Nobody => {
-                    Verdict::Refuse(problem(404, "no dialect on this listener has this address"))
-                }
-            }
-        };
-        let changes =
-            matches!(responder, Responder::Dialect(_)) && !matches!(head.method, "GET" | "HEAD" | "OPTIONS");
-        let verdict = match verdict {
-            Verdict::Take { .. } if changes && self.hub.full => {
-                Verdict::Refuse(self.in_own_form(responder, NO_ROOM).with("Retry-After", RETRY_S))
-            }
-            Verdict::Take { .. } | Verdict::Refuse(_) => verdict,
-        };
-        let now = self.hub.now.mono;
+        let (Some(asker), fault) = self.find_asker(id, head) else { return true };
+        let verdict = self.judge(responder, asker, head, fault);
         let Hub { conns, config, .. } = &mut self.hub;
         let Some(conn) = conns.get_mut(id) else { return true };
         let Machine::Http(server) = &mut conn.machine else { return true };
+        let waits = matches!(verdict, Verdict::Wait);
+        server.hold(waits);
         // A go-ahead must not overtake the answers to earlier requests (RFC 9110 section 15.2).
         let pipelined = matches!(verdict, Verdict::Take { pipelined: true, .. }) && !head.expects_continue;
-        if !server.may_start(pipelined, &config.limits) {
+        if waits || !server.may_start(pipelined, &config.limits) {
             return false;
         }
+        self.hub.leave_checks(id);
+        let verdict = match self.too_fast(asker, head) {
+            Some(fault) => Verdict::Refuse(self.no_entry(id, responder, fault)),
+            None => verdict,
+        };
+        self.begin(responder, asker, verdict, head, bytes, input);
+        true
+    }
+
+    fn judge(
+        &mut self,
+        responder: Responder,
+        asker: Asker,
+        head: &Head<'_>,
+        fault: Option<Fault>,
+    ) -> Verdict {
+        self.hub.begin_judging(asker.conn);
+        if let Some(fault) = fault {
+            return Verdict::Refuse(self.no_entry(asker.conn, responder, fault));
+        }
+        let at = match responder {
+            Responder::Dialect(at) => at,
+            Responder::Operations => return self.operations.judge(&mut self.hub, asker, head),
+            Responder::Nobody => {
+                return Verdict::Refuse(problem(404, "no dialect on this listener has this address"));
+            }
+        };
+        let verdict = self.dialects[at].judge(&mut self.hub, asker, head);
+        let changes = !matches!(head.method, "GET" | "HEAD" | "OPTIONS");
+        if changes && self.hub.full && matches!(verdict, Verdict::Take { .. }) {
+            return Verdict::Refuse(self.in_own_form(responder, NO_ROOM).with("Retry-After", RETRY_S));
+        }
+        verdict
+    }
+
+    /// A request that was judged begins: it is refused, or its content is taken.
+    fn begin(
+        &mut self,
+        responder: Responder,
+        mut asker: Asker,
+        verdict: Verdict,
+        head: &Head<'_>,
+        bytes: &[u8],
+        input: &mut &[u8],
+    ) {
+        let (id, now) = (asker.conn, self.hub.now.mono);
+        let Hub { conns, config, .. } = &mut self.hub;
+        let Some(conn) = conns.get_mut(id) else { return };
+        let Machine::Http(server) = &mut conn.machine else { return };
         match verdict {
             Verdict::Refuse(mut reply) => {
                 reply.close |= !server.refuse(now, head, &config.limits);
+                self.hub.tell_refusal(id, self.name_of(responder), head, reply.status);
                 self.answer_now(id, head, reply);
             }
             Verdict::Take { content_max, pipelined } => {
                 if matches!(head.framing, crate::wire::http::head::Framing::Length(n) if n > content_max) {
                     let close = !server.refuse(now, head, &config.limits);
                     let reply = Reply { close, ..self.in_own_form(responder, TOO_LARGE) };
-                    self.answer_now(id, head, reply);
-                    return true;
+                    return self.answer_now(id, head, reply);
                 }
                 match server.admit(now, head, bytes, content_max, input, &config.limits) {
                     Admitted::Whole(content) => {
@@ -160,8 +193,8 @@ impl Engine {
                     Admitted::Gathering => {}
                 }
             }
+            Verdict::Wait => {}
         }
-        true
     }
 
     /// Hands a request over whose content came in pieces.
@@ -199,6 +232,13 @@ impl Engine {
             Responder::Operations
         } else {
             Responder::Nobody
+        }
+    }
+
+    fn name_of(&self, responder: Responder) -> &'static str {
+        match responder {
+            Responder::Dialect(at) => self.dialects[at].name(),
+            Responder::Operations | Responder::Nobody => "operations",
         }
     }
 

@@ -62,7 +62,7 @@ impl Engine {
             }
             Step::Item(peer, len) => {
                 match peer {
-                    Some(peer) => conn.peer = peer,
+                    Some(peer) => (conn.peer, conn.port) = (peer.ip(), peer.port()),
                     // It speaks for itself, and is not counted.
                     None => transport.proxy = Some(conn.peer),
                 }
@@ -261,7 +261,6 @@ impl Engine {
 
     /// A request begins: whom it comes from, and why it cannot be served, if so.
     pub(super) fn find_asker(&mut self, id: ConnId, head: &Head<'_>) -> (Option<Asker>, Option<Fault>) {
-        let now = self.hub.now.mono;
         let Hub { conns, config, addresses, .. } = &mut self.hub;
         let Some(conn) = conns.get_mut(id) else { return (None, None) };
         let most = config.limits.connections_per_address;
@@ -280,12 +279,15 @@ impl Engine {
                 Ok(_) => {}
             }
         }
-        let (limits, is_upgrade) = (&config.limits, head.field("upgrade").is_some());
-        let per_s = limits.handshakes_per_second;
-        if is_upgrade && !addresses.admits_handshake(now, conn.peer, per_s, limits.addresses_counted) {
-            fault = fault.or(Some(TOO_FAST));
-        }
         (Some(asker(id, conn, head)), fault)
+    }
+
+    /// Counts the handshake of a websocket that begins; what is wrong if there were too many of this address.
+    pub(super) fn too_fast(&mut self, asker: Asker, head: &Head<'_>) -> Option<Fault> {
+        let Hub { now, config, addresses, .. } = &mut self.hub;
+        let (per_s, counted) = (config.limits.handshakes_per_second, config.limits.addresses_counted);
+        let is_one_more = head.field("upgrade").is_some();
+        (is_one_more && !addresses.admits_handshake(now.mono, asker.peer, per_s, counted)).then_some(TOO_FAST)
     }
 }
 
@@ -307,6 +309,8 @@ fn change_peer(conn: &mut Conn, client: IpAddr, addresses: &mut Addresses, most:
         addresses.leave(conn.peer);
     }
     conn.peer = client;
+    // The connection is the proxy's: whoever is behind it has another.
+    conn.port = 0;
     !is_counted(conn) || addresses.enter(client) <= most || most == 0
 }
 

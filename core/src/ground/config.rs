@@ -7,18 +7,19 @@ mod wcs;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
-pub use access::{Auth, Only, Rights, Token, User};
+pub use access::{Auth, Only, Right, Rights, Token, User};
 pub use calls::{Proxy, TlsBase};
 pub use tls::{ListenerTls, WallClock};
-pub use wcs::{ErrorEvent, HookPolicy, OnError, RestPolicy, Wcs, WcsApp, WcsTls};
+pub use wcs::{ErrorEvent, HookPolicy, Keepalive, OnError, RestPolicy, Wcs, WcsApp, WcsTls};
 
 use super::id::{Epoch, ShardId};
 use super::limits::Limits;
 use super::network::Network;
 
 /// The names of the dialects, as `[[listener]] dialects` lists them.
-pub const DIALECTS: &[&str] = &["xms", "native"];
+pub const DIALECTS: &[&str] = &["xms", "native", "wcs"];
 
 /// The whole configuration of an engine.
 #[derive(Clone, Debug, Default)]
@@ -117,13 +118,15 @@ impl Default for Log {
 pub struct Native {
     /// Browser origins that may read `/v1` (the Fetch standard's CORS protocol); none by default.
     pub allowed_origins: Vec<String>,
+    /// `GET /v1/events` takes a token in the query as well (`access_token`), for browsers' `EventSource`.
+    pub query_token: bool,
     /// The `source` of events that bring none.
     pub source: String,
 }
 
 impl Default for Native {
     fn default() -> Native {
-        Native { allowed_origins: Vec::new(), source: "offhook".to_owned() }
+        Native { allowed_origins: Vec::new(), query_token: false, source: "offhook".to_owned() }
     }
 }
 
@@ -178,6 +181,8 @@ pub struct XmsApp {
     pub name: String,
     /// Addresses that may use it; `None` is everyone who reaches the listener.
     pub allow: Option<Vec<Network>>,
+    /// Users, one of whom must be named; none: nobody is asked.
+    pub users: Arc<[User]>,
     /// The event words that are delivered to it; `None` is the whole vocabulary.
     pub deliver_types: Option<Vec<String>>,
     /// A burst leaves in one write per event, for clients that take what one read gives as one event.

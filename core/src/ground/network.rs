@@ -1,7 +1,7 @@
 //! Address ranges in CIDR form (RFC 4632), as access lists in the config name them.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 /// An address and the number of its leading bits that count: `127.0.0.0/8`, `::1/128`, `192.0.2.7`.
@@ -33,6 +33,15 @@ impl Network {
 #[must_use]
 pub fn is_loopback(peer: IpAddr) -> bool {
     peer.to_canonical().is_loopback()
+}
+
+/// The address under which a peer is counted: of IPv6 the network of 64 bits, because that is what one customer has.
+#[must_use]
+pub fn counted(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+        v4 @ IpAddr::V4(_) => v4,
+    }
 }
 
 impl FromStr for Network {

@@ -27,6 +27,11 @@ impl Rng {
         self.next_u64().checked_rem(bound).unwrap_or(0)
     }
 
+    /// Any bytes.
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        self.0.fill_bytes(bytes);
+    }
+
     /// A random UUID (RFC 9562 version 4).
     pub fn uuid_v4(&mut self) -> Uuid {
         let mut bytes = [0; 16];

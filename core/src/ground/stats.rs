@@ -18,17 +18,20 @@ pub enum NotSent {
     TooLarge,
     /// The reader was too slow, or away for too long.
     SlowReader,
+    /// The event names a session that is not there.
+    NoSession,
 }
 
 impl NotSent {
     /// All reasons.
-    pub const ALL: [NotSent; 6] = [
+    pub const ALL: [NotSent; 7] = [
         NotSent::NoWord,
         NotSent::NoSubject,
         NotSent::Scope,
         NotSent::Nested,
         NotSent::TooLarge,
         NotSent::SlowReader,
+        NotSent::NoSession,
     ];
 
     /// The `reason` label.
@@ -41,6 +44,7 @@ impl NotSent {
             NotSent::Nested => "nested_value",
             NotSent::TooLarge => "too_large",
             NotSent::SlowReader => "slow_reader",
+            NotSent::NoSession => "no_session",
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What the engine asks of its adapter, and what the adapter tells it of the world.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::ground::config::Config;
 use crate::ground::id::{ConnId, Seq};
+use crate::hub::access::audit::Audit;
 use crate::log::record::Record;
 
 /// Something that the adapter does for the engine. Actions are small; they come in the order in which they should be done.
@@ -36,8 +38,43 @@ pub enum Action {
     Close(ConnId),
     /// Write the metrics of all engines as one OpenMetrics document. Later: [`Completion::Report`].
     Report(u64),
+    /// Find out off the loop whether a password gives this hash, a PHC string of argon2id. Later: [`Completion::Checked`].
+    Check {
+        /// Comes back in the completion.
+        ticket: u64,
+        /// The hash.
+        hash: Box<str>,
+        /// The password.
+        password: Password,
+    },
     /// Say this in the server's own log.
     Note(Note),
+    /// Write this into the audit log.
+    Audit(Box<Audit>),
+}
+
+/// A password on its way to its check. It is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(Box<[u8]>);
+
+impl Password {
+    /// A password of these bytes.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Password {
+        Password(bytes.into())
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password")
+    }
 }
 
 /// A line for the server's own log.
@@ -79,6 +116,8 @@ pub enum Completion {
     Dialed(ConnId, Result<(), Box<str>>),
     /// What came of [`Action::Resolve`]: all addresses in the order of the resolver, or why there is none.
     Resolved(u64, Result<Vec<IpAddr>, Box<str>>),
+    /// What came of [`Action::Check`].
+    Checked(u64, bool),
     /// The log has no room for more, or has room again. While it is full, whatever would change something is refused.
     Full(bool),
     /// All that the log holds was given to this engine; from here on it acts.

@@ -2,9 +2,9 @@
 //! not counted; of IPv6, whoever has one address has its /64.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
-use crate::ground::network::is_loopback;
+use crate::ground::network::{self, is_loopback};
 use crate::ground::time::Mono;
 
 /// The counts of one engine.
@@ -61,11 +61,7 @@ impl Addresses {
 
 /// The address that is counted for `peer`; none for loopback.
 fn counted(peer: IpAddr) -> Option<IpAddr> {
-    match peer.to_canonical() {
-        peer if is_loopback(peer) => None,
-        IpAddr::V4(v4) => Some(v4.into()),
-        IpAddr::V6(v6) => Some(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into()),
-    }
+    (!is_loopback(peer)).then(|| network::counted(peer))
 }
 
 #[cfg(test)]

@@ -2,11 +2,13 @@
 //! stream, so that an idle stream is this entry, a place in its feed and a deadline.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::event::output::{Lending, Output};
 use crate::ground::id::{ConnId, ListenerId};
 use crate::ground::slots::Slots;
 use crate::ground::time::Mono;
+use crate::hub::access::Who;
 use crate::hub::calls::outgoing::Outgoing;
 use crate::hub::socket::Socket;
 use crate::hub::transport::Transport;
@@ -26,8 +28,12 @@ pub struct Conn {
     pub transport: Option<Box<Transport>>,
     /// The peer's address; behind a proxy, that of whom it speaks for.
     pub peer: IpAddr,
+    /// The peer's port.
+    pub port: u16,
     /// The listener that accepted it.
     pub via: ListenerId,
+    /// Who makes the request that is being served, if a credential was asked for.
+    pub who: Option<Arc<Who>>,
     /// Whether and how it ends.
     pub ending: Ending,
     /// It is on the flush list.

@@ -2,6 +2,7 @@
 //! hub lent for each of its methods; what it leaves there (records, replies, streams, ends of connections) the engine
 //! turns into actions.
 
+pub mod access;
 pub mod action;
 pub mod addresses;
 pub mod call;
@@ -13,6 +14,7 @@ pub mod transport;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use access::{Access, Pace};
 use addresses::Addresses;
 use conn::{Conn, Conns, Ending, Machine, Stream};
 
@@ -82,7 +84,8 @@ pub struct Hub {
     pub hash_seed: u64,
     date: (u64, String),
     /// This second, and the lines that the log got in it.
-    noted: (u64, u64),
+    noted: Pace,
+    access: Access,
     batch: Vec<Record>,
     actions: VecDeque<Action>,
     flushes: VecDeque<ConnId>,
@@ -150,7 +153,8 @@ impl Hub {
             carrying: None,
             hash_seed,
             date: (u64::MAX, String::new()),
-            noted: (0, 0),
+            noted: Pace::default(),
+            access: Access::new(hash_seed),
             batch: Vec::new(),
             actions: VecDeque::new(),
             flushes: VecDeque::new(),
@@ -188,17 +192,12 @@ impl Hub {
     /// A line for the server's own log. What peers can cause without end is bounded, and what was left out is told.
     pub fn note(&mut self, level: Level, text: impl Into<String>) {
         let second = self.now.mono.0 / 1_000;
-        let (of, lines) = self.noted;
-        let bound = self.config.limits.notes_per_s;
-        if of != second {
-            self.noted = (second, 0);
-            if lines > bound {
-                let text = format!("{} lines were left out of this log", lines - bound);
-                self.actions.push_back(Action::Note(Note { level: Level::Warn, text }));
-            }
+        let (room, left_out) = self.noted.admit(second, self.config.limits.notes_per_s);
+        if left_out > 0 {
+            let text = format!("{left_out} lines were left out of this log");
+            self.actions.push_back(Action::Note(Note { level: Level::Warn, text }));
         }
-        self.noted.1 += 1;
-        if self.noted.1 <= bound {
+        if room {
             // Peers' words are in it: they write no lines of their own, and no long ones.
             let chars_max = self.config.limits.note_chars as usize;
             let text =

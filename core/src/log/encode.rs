@@ -32,6 +32,7 @@ const TAG_WALL: u8 = 1;
 const TAG_ADDRESS: u8 = 2;
 const TAG_SERVER: u8 = 3;
 const TAG_TRACE: u8 = 4;
+const TAG_NAME: u8 = 5;
 
 /// A record of this version and a known kind whose bytes make no sense.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,22 +73,23 @@ pub fn encode(record: &Record, out: &mut Vec<u8>) {
     }
 }
 
-/// Every header of today is shorter than this, so its length is one byte, filled in when the rest is written.
-const HEADER_BYTES_MAX: usize = 0x7f;
+/// Room for a header's fields; its length takes a byte, or two, and is filled in when the rest is written.
+const HEADER_BYTES_MAX: usize = 0xff;
 
 fn header(header: &Header, out: &mut Vec<u8>) {
     let at = out.len();
     out.push(0);
     out.extend_from_slice(&[TAG_WALL, 8]);
     out.extend_from_slice(&header.wall.0.to_le_bytes());
+    let room = |out: &Vec<u8>, text: &str| out.len() - at + text.len() + 3 < HEADER_BYTES_MAX;
     match &header.actor {
-        Actor::Address(IpAddr::V4(address)) => {
-            out.extend_from_slice(&[TAG_ADDRESS, 4]);
-            out.extend_from_slice(&address.octets());
-        }
-        Actor::Address(IpAddr::V6(address)) => {
-            out.extend_from_slice(&[TAG_ADDRESS, 16]);
-            out.extend_from_slice(&address.octets());
+        Actor::Address(address) => put_address(*address, out),
+        Actor::Named(address, name) => {
+            put_address(*address, out);
+            if room(out, name) {
+                out.push(TAG_NAME);
+                put_bytes(out, name.as_bytes());
+            }
         }
         Actor::Server(part) => {
             out.push(TAG_SERVER);
@@ -95,7 +97,7 @@ fn header(header: &Header, out: &mut Vec<u8>) {
         }
     }
     if let Some(trace) = &header.trace
-        && out.len() - at + trace.len() + 3 < HEADER_BYTES_MAX
+        && room(out, trace)
     {
         out.push(TAG_TRACE);
         put_bytes(out, trace.as_bytes());
@@ -103,9 +105,20 @@ fn header(header: &Header, out: &mut Vec<u8>) {
     let length = out.len() - at - 1;
     assert!(
         length < HEADER_BYTES_MAX,
-        "a header's fields are short, and the trace was left out if it is not"
+        "a header's fields are short; names and traces that are not were left out"
     );
     out[at] = length as u8;
+    if length > 0x7f {
+        out.insert(at + 1, (length >> 7) as u8);
+    }
+}
+
+fn put_address(address: IpAddr, out: &mut Vec<u8>) {
+    out.push(TAG_ADDRESS);
+    match address {
+        IpAddr::V4(address) => put_bytes(out, &address.octets()),
+        IpAddr::V6(address) => put_bytes(out, &address.octets()),
+    }
 }
 
 /// Appends an event, as it stands in a record; parts that keep events in changes of their own use it as well.
@@ -201,6 +214,11 @@ fn take_header(version: u8, reader: &mut Reader<'_>) -> Option<Header> {
                     Ok(v4) => v4.into(),
                     Err(_) => <[u8; 16]>::try_from(value).ok()?.into(),
                 });
+            }
+            TAG_NAME => {
+                if let Actor::Address(address) = header.actor {
+                    header.actor = Actor::Named(address, std::str::from_utf8(value).ok()?.into());
+                }
             }
             TAG_SERVER => {
                 let known = SERVERS.iter().find(|known| known.as_bytes() == value);

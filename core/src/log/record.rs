@@ -41,6 +41,8 @@ pub struct Header {
 pub enum Actor {
     /// A peer that named no credential, by its address.
     Address(std::net::IpAddr),
+    /// A peer that named a credential, by its address and the user's or token's name.
+    Named(std::net::IpAddr, Arc<str>),
     /// A part of this server, such as `demo` or `expiry`.
     Server(&'static str),
 }
@@ -121,6 +123,7 @@ impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Actor::Address(address) => address.fmt(f),
+            Actor::Named(address, name) => write!(f, "{name} of {address}"),
             Actor::Server(part) => f.write_str(part),
         }
     }

@@ -1,7 +1,7 @@
 //! The PROXY protocol, version 2 (HAProxy, proxy-protocol.txt section 2.2): a binary header before all else, by which a
 //! proxy says whom it speaks for. What is absent here: version 1, checksums and other TLVs, which are passed over.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, SocketAddr};
 
 use super::{Fault, Step};
 
@@ -10,10 +10,10 @@ const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// Signature, version and command, family, length.
 const FIXED_BYTES: usize = 16;
 
-/// Reads the header at the start of `input`: the address of the peer, or `None` if the proxy speaks for itself or does not
-/// say for whom. A header is at most `bytes_max` long.
+/// Reads the header at the start of `input`: address and port of the peer, or `None` if the proxy speaks for itself or does
+/// not say for whom. A header is at most `bytes_max` long.
 #[must_use]
-pub fn header(input: &[u8], bytes_max: usize) -> Step<Option<IpAddr>> {
+pub fn header(input: &[u8], bytes_max: usize) -> Step<Option<SocketAddr>> {
     let same = input.len().min(SIGNATURE.len());
     if input[..same] != SIGNATURE[..same] {
         return Step::Fault(Fault::bad("the connection does not begin with a PROXY header of version 2"));
@@ -39,16 +39,23 @@ pub fn header(input: &[u8], bytes_max: usize) -> Step<Option<IpAddr>> {
     if input.len() < whole {
         return Step::More;
     }
-    let address = match (needed, &input[FIXED_BYTES..]) {
-        (12, [a, b, c, d, ..]) => Some(IpAddr::V4(Ipv4Addr::new(*a, *b, *c, *d))),
-        (36, addresses) => addresses.first_chunk().map(|bytes: &[u8; 16]| IpAddr::V6(Ipv6Addr::from(*bytes))),
-        _ => None,
+    Step::Item(source(needed, &input[FIXED_BYTES..whole]), whole)
+}
+
+/// The source of two addresses and two ports, which have so many bytes.
+fn source(len: usize, addresses: &[u8]) -> Option<SocketAddr> {
+    let (ip, port) = match len {
+        12 => (IpAddr::from(*addresses.first_chunk::<4>()?), addresses.get(8..10)?),
+        36 => (IpAddr::from(*addresses.first_chunk::<16>()?), addresses.get(32..34)?),
+        _ => return None,
     };
-    Step::Item(address.map(|address| address.to_canonical()), whole)
+    Some(SocketAddr::new(ip.to_canonical(), u16::from_be_bytes([port[0], port[1]])))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use proptest::prelude::*;
 
     use super::*;
@@ -76,10 +83,10 @@ mod tests {
             .collect();
         let with_tlv = [&v4[..], &[0x04, 0, 2, 1, 2]].concat();
         for (bytes, expected) in [
-            (made(0x21, 0x11, &v4), Ok(Some("192.0.2.7"))),
-            (made(0x21, 0x11, &with_tlv), Ok(Some("192.0.2.7"))),
-            (made(0x21, 0x21, &v6), Ok(Some("2001:db8::7"))),
-            (made(0x21, 0x21, &mapped), Ok(Some("192.0.2.8"))),
+            (made(0x21, 0x11, &v4), Ok(Some("192.0.2.7:40000"))),
+            (made(0x21, 0x11, &with_tlv), Ok(Some("192.0.2.7:40000"))),
+            (made(0x21, 0x21, &v6), Ok(Some("[2001:db8::7]:40000"))),
+            (made(0x21, 0x21, &mapped), Ok(Some("192.0.2.8:0"))),
             // LOCAL: the addresses are to be ignored.
             (made(0x20, 0x00, &[]), Ok(None)),
             (made(0x20, 0x11, &v4), Ok(None)),

@@ -9,12 +9,7 @@ use toml::de::DeTable;
 use super::reader::{Keys, Reader};
 
 /// Rows that are planned and this version does not have.
-const LATER: &[&str] = &[
-    "failed_logins_per_address",
-    "isymphony_connections",
-    "isymphony_connections_per_address",
-    "sep_subscriptions",
-];
+const LATER: &[&str] = &["isymphony_connections", "isymphony_connections_per_address", "sep_subscriptions"];
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -64,6 +59,9 @@ pub(super) fn bounds(name: &str) -> RangeInclusive<u64> {
         "tls_sessions" => 1..=10_000_000,
         // A header without TLVs has 52 bytes, and the length of one is told in 16 bits.
         "proxy_header_bytes" => 52..=65_551,
+        // Each has a thread, and takes the memory that its hash asks for.
+        "checks_running" => 1..=64,
+        "checks_remembered" | "failed_logins_per_address" => 0..=1_000_000,
         "dedup_events" => 0..=100_000_000,
         "log_readers" => 1..=10_000,
         "retained_ms" => 1_000..=3_650 * DAY_MS,

@@ -4,9 +4,12 @@
 //! A section is a function that walks its table ([`reader`]) and fills the core's own type. What the file does not say
 //! stays at the core's default, so no default is written down twice.
 
+mod access;
 mod destinations;
 mod limits;
 mod listeners;
+#[cfg(test)]
+mod listeners_tests;
 mod outbox;
 mod reader;
 mod sections;
@@ -18,6 +21,7 @@ mod wcs_tests;
 mod xms;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use offhook_core::Config;
 use offhook_core::ground::config::Listener;
@@ -30,6 +34,8 @@ const KEYS: Keys<'_> = Keys {
         "data",
         "listener",
         "log",
+        "auth",
+        "audit",
         "native",
         "xms",
         "wcs",
@@ -40,7 +46,7 @@ const KEYS: Keys<'_> = Keys {
         "isr",
         "outbox",
     ],
-    later: &["auth", "isymphony", "sep", "sip", "source", "tls", "users"],
+    later: &["isymphony", "sep", "sip", "source", "tls", "users"],
 };
 
 /// What a file says.
@@ -50,6 +56,8 @@ pub(crate) struct ConfigFile {
     pub(crate) data: Option<String>,
     /// `[[listener]]`.
     pub(crate) listeners: Vec<(SocketAddr, Listener)>,
+    /// `[audit] file`.
+    pub(crate) audit: Option<PathBuf>,
     /// All else; its list of listeners is empty.
     pub(crate) config: Config,
 }
@@ -88,6 +96,10 @@ fn top_level<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>, read: &mut Con
     if let Some(table) = section(reader, "log") {
         read.config.log = sections::log(reader, table);
     }
+    if let Some(table) = section(reader, "auth") {
+        read.config.auth = access::auth(reader, table);
+    }
+    read.audit = section(reader, "audit").and_then(|table| access::audit(reader, table));
     if let Some(table) = section(reader, "native") {
         read.config.native = sections::native(reader, table);
     }

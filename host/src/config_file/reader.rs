@@ -279,6 +279,11 @@ impl<'t> Item<'t> {
         }
     }
 
+    /// The value, if it is a string.
+    pub(super) fn text(&self) -> Option<&'t str> {
+        self.value.as_str()
+    }
+
     /// Whether the value is a string.
     pub(super) fn is_text(&self) -> bool {
         self.value.is_str()

@@ -10,7 +10,8 @@ use super::xms;
 
 pub(super) const LOG_KEYS: Keys<'_> = Keys { known: &["retain"], later: &[] };
 pub(super) const RETAIN_KEYS: Keys<'_> = Keys { known: &["age", "bytes"], later: &[] };
-pub(super) const NATIVE_KEYS: Keys<'_> = Keys { known: &["allowed_origins", "source"], later: &[] };
+pub(super) const NATIVE_KEYS: Keys<'_> =
+    Keys { known: &["allowed_origins", "query_token", "source"], later: &[] };
 pub(super) const METRICS_KEYS: Keys<'_> = Keys { known: &["allow"], later: &[] };
 pub(super) const VOCABULARY_KEYS: Keys<'_> =
     Keys { known: &["type", "xms", "isymphony", "wcs", "isr"], later: &[] };
@@ -57,13 +58,8 @@ pub(super) fn native<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>) -> Nat
     let mut native = Native::default();
     for item in reader.entries("[native]", table, NATIVE_KEYS) {
         match item.key {
-            "allowed_origins" => {
-                let origins = reader.list_of(&item, ORIGIN, |origin| match is_origin(origin) {
-                    true => Ok(origin.to_owned()),
-                    false => Err(String::new()),
-                });
-                native.allowed_origins = origins.unwrap_or_default();
-            }
+            "allowed_origins" => native.allowed_origins = origins(reader, &item),
+            "query_token" => native.query_token = reader.boolean(&item).unwrap_or_default(),
             _ => {
                 let allowed = "a URI or a name, 1 to 256 visible ASCII characters, such as \"pbx-1\"";
                 let text = reader.text(&item, allowed).unwrap_or("-");
@@ -75,6 +71,15 @@ pub(super) fn native<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>) -> Nat
         }
     }
     native
+}
+
+/// Origins of pages, as browsers send them.
+pub(super) fn origins<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Vec<String> {
+    let origins = reader.list_of(item, ORIGIN, |origin| match is_origin(origin) {
+        true => Ok(origin.to_owned()),
+        false => Err(String::new()),
+    });
+    origins.unwrap_or_default()
 }
 
 /// The serialization of an origin (RFC 6454 section 6.2) with a host.

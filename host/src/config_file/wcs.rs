@@ -6,14 +6,26 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 use offhook_core::dialect::wcs::config::{list, on_error, rest_policy};
 use offhook_core::dialect::wcs::hook::application_url;
 use offhook_core::dialect::wcs::table;
-use offhook_core::ground::config::{ErrorEvent, HookPolicy, Wcs, WcsApp, WcsTls};
+use offhook_core::ground::config::{ErrorEvent, HookPolicy, Keepalive, Wcs, WcsApp, WcsTls};
 use toml::de::DeTable;
 
 use super::reader::{Item, Keys, Reader, nearest};
+use super::sections;
 
 pub(super) const KEYS: Keys<'_> = Keys {
-    known: &["node_id", "disable", "retry_sent", "error_event", "extra_hooks", "apps"],
-    later: &["push_users", "allowed_origins", "keepalive", "keepalive_interval", "keepalive_count"],
+    known: &[
+        "node_id",
+        "disable",
+        "retry_sent",
+        "error_event",
+        "extra_hooks",
+        "paths",
+        "keepalive",
+        "keepalive_interval",
+        "keepalive_count",
+        "apps",
+    ],
+    later: &["push_users"],
 };
 pub(super) const APP_KEYS: Keys<'_> = Keys {
     known: &[
@@ -27,10 +39,11 @@ pub(super) const APP_KEYS: Keys<'_> = Keys {
         "hash_secret",
         "hash_secret_file",
         "stream_keepalive",
+        "allowed_origins",
         "rest_client_config",
         "tls",
     ],
-    later: &["allowed_origins"],
+    later: &[],
 };
 pub(super) const TLS_KEYS: Keys<'_> = Keys {
     known: &["ca", "only_ca", "pin_sha256", "client_cert", "client_key", "min_version", "insecure"],
@@ -49,6 +62,7 @@ const YEAR: u64 = 365 * 24 * HOUR;
 const APP: &str = "a table [wcs.apps.NAME]";
 const APP_NAME: &str = "an appKey of 1 to 256 bytes without control characters";
 const HOOK_NAME: &str = "a name of 1 to 64 letters, digits and _";
+const PATH: &str = "paths such as \"/ws\", without a query and not of another dialect";
 const METHODS: &str = "a list of hooks, such as [\"connect\", \"StreamStatusEvent\"], or [\"all\"]";
 const NODE: &str = "1 to 256 characters without control characters, such as \"node-1@192.0.2.1\"";
 const PERSON: &str = "1 to 256 characters without control characters and without a colon";
@@ -69,6 +83,10 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>) -> Wcs {
     if let Some(item) = item("extra_hooks") {
         wcs.extra_hooks = extra_hooks(reader, item);
     }
+    if let Some(item) = item("paths") {
+        wcs.paths = reader.list_of(item, PATH, path).unwrap_or_default();
+    }
+    keepalive(reader, &items, &mut wcs);
     let apps = item("apps").and_then(|item| reader.table(item, APP));
     for item in apps.map(|table| reader.named_entries("[wcs.apps.", table)).unwrap_or_default() {
         let section = format!("[wcs.apps.{}]", item.key);
@@ -82,6 +100,36 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>) -> Wcs {
         wcs.apps.push(app);
     }
     wcs
+}
+
+/// A path that a websocket may have.
+fn path(text: &str) -> Result<String, String> {
+    let taken = ["/v1/", "/rest-api/", "/communication_manager/"].iter().any(|other| text.starts_with(other));
+    let sound = text.starts_with('/')
+        && text.len() <= 256
+        && text.bytes().all(|b| b.is_ascii_graphic() && !b"?#".contains(&b));
+    if sound && !taken { Ok(text.to_owned()) } else { Err(String::new()) }
+}
+
+fn keepalive<'t>(reader: &mut Reader<'t>, items: &[Item<'t>], wcs: &mut Wcs) {
+    let item = |key: &str| items.iter().find(|item| item.key == key);
+    let algorithm = |text: &str| match text {
+        "HIGH_LEVEL" => Some(Keepalive::HighLevel),
+        "INTERNAL" => Some(Keepalive::Internal),
+        "NONE" => Some(Keepalive::None),
+        _ => None,
+    };
+    let allowed = "\"HIGH_LEVEL\", \"INTERNAL\" or \"NONE\"";
+    if let Some(found) = item("keepalive").and_then(|item| word(reader, item, allowed, algorithm)) {
+        wcs.keepalive = found;
+    }
+    let interval = item("keepalive_interval");
+    if let Some(ms) = interval.and_then(|item| reader.duration(item, SECOND..=HOUR, false, "5s")) {
+        wcs.keepalive_interval_ms = ms;
+    }
+    if let Some(count) = item("keepalive_count").and_then(|item| reader.integer(item, 1..=1_000)) {
+        wcs.keepalive_count = count;
+    }
 }
 
 /// Text without control characters and without any of `not`.
@@ -153,6 +201,8 @@ fn app<'t>(
         app.redeliver_ms = ms;
     }
     app.stream_keepalive = item("stream_keepalive").and_then(|i| reader.boolean(i)).unwrap_or(false);
+    app.allowed_origins =
+        item("allowed_origins").map(|item| sections::origins(reader, item)).unwrap_or_default();
     credentials(reader, header, &items, &mut app);
     if let Some(item) = item("rest_client_config") {
         app.policies = policies(reader, section, item, extra);

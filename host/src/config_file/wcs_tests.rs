@@ -1,6 +1,6 @@
 //! `[wcs]`: what comes of it, and problems in their exact words.
 
-use offhook_core::ground::config::{ErrorEvent, OnError, RestPolicy};
+use offhook_core::ground::config::{ErrorEvent, Keepalive, OnError, RestPolicy};
 
 use super::parse;
 
@@ -27,6 +27,10 @@ fn every_key_arrives() {
         retry_sent = false
         error_event = "fail"
         extra_hooks = { MyEvent = 3 }
+        paths = ["/ws"]
+        keepalive = "INTERNAL"
+        keepalive_interval = "20s"
+        keepalive_count = 3
         [wcs.apps.defaultApp]
         url = "http://127.0.0.1:8081/apps/EchoApp"
         methods = ["connect", "sendDTMF", "MyEvent", "connect"]
@@ -35,6 +39,7 @@ fn every_key_arrives() {
         rest_username = "user"
         rest_password = "pass"
         stream_keepalive = true
+        allowed_origins = ["https://page.example.com"]
         [wcs.apps.defaultApp.rest_client_config.StreamStatusEvent]
         restExclude = "sdp, name"
         clientExclude = ["a", "b"]
@@ -52,7 +57,10 @@ fn every_key_arrives() {
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!((wcs.node_id.as_deref(), wcs.disable, wcs.retry_sent), (Some("n@h"), true, false));
     assert_eq!((wcs.error_event, wcs.apps.len()), (ErrorEvent::Fail, 2));
+    assert_eq!((wcs.keepalive, wcs.keepalive_interval_ms), (Keepalive::Internal, 20_000));
+    assert_eq!((wcs.keepalive_count, &*wcs.paths), (3, &["/ws".to_owned()][..]));
     let app = &wcs.apps[0];
+    assert!(app.admits("https://page.example.com") && !app.admits("https://other.example.com"));
     assert_eq!((&*app.key, &*app.url), ("defaultApp", "http://127.0.0.1:8081/apps/EchoApp"));
     assert_eq!(app.hooks, ["connect", "sendDtmf", "MyEvent"]);
     assert_eq!((app.timeout_ms, app.redeliver_ms, app.stream_keepalive), (0, 86_400_000, true));
@@ -160,7 +168,20 @@ fn problems_name_the_application_and_what_is_allowed() {
             "[wcs]\nerror_event = \"none\"".to_owned(),
             "t.toml:2: [wcs] error_event: found \"none\", allowed: \"both\", \"fail\" or \"ErrorEvent\"".to_owned(),
         ),
-        ("[wcs]\npush_users = []".to_owned(), "t.toml:2: [wcs] push_users: not in this version yet".to_owned()),
+        (
+            "[wcs]\npaths = [\"ws\"]".to_owned(),
+            "t.toml:2: [wcs] paths: found \"ws\", allowed: paths such as \"/ws\", without a query and not of another \
+             dialect"
+                .to_owned(),
+        ),
+        (
+            "[wcs]\nkeepalive = \"LOW\"".to_owned(),
+            "t.toml:2: [wcs] keepalive: found \"LOW\", allowed: \"HIGH_LEVEL\", \"INTERNAL\" or \"NONE\"".to_owned(),
+        ),
+        (
+            "[wcs]\nkeepalive_count = 0".to_owned(),
+            "t.toml:2: [wcs] keepalive_count: found 0, allowed: a whole number from 1 to 1000".to_owned(),
+        ),
     ] {
         refused(&text, &problem);
     }

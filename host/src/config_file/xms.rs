@@ -7,15 +7,16 @@ use offhook_core::ground::config::{Xms, XmsApp};
 use offhook_core::ground::network::Network;
 use toml::de::DeTable;
 
+use super::access;
 use super::reader::{Item, Keys, Reader};
 
 pub(super) const KEYS: Keys<'_> = Keys {
     known: &["prefix", "public_url", "keepalive", "replay", "idle", "allow", "apps", "extra_types", "app"],
-    later: &["users"],
+    later: &[],
 };
 pub(super) const REPLAY_KEYS: Keys<'_> = Keys { known: &["events", "age"], later: &[] };
 pub(super) const APP_KEYS: Keys<'_> =
-    Keys { known: &["allow", "deliver_types", "one_write_per_event"], later: &["users"] };
+    Keys { known: &["allow", "users", "deliver_types", "one_write_per_event"], later: &[] };
 
 const NAME_BYTES_MAX: usize = 256;
 const WORD_BYTES_MAX: usize = 64;
@@ -164,6 +165,7 @@ fn app<'t>(
     for item in reader.entries(section, table, APP_KEYS) {
         match item.key {
             "allow" => app.allow = networks(reader, &item),
+            "users" => app.users = access::users(reader, &item).into(),
             "deliver_types" => {
                 app.deliver_types = reader.list_of(&item, WORDS, |word| known_word(word, extra_types));
             }

@@ -152,6 +152,8 @@ impl Server {
                     other @ (Action::Append(_)
                     | Action::Read { .. }
                     | Action::Report(_)
+                    | Action::Check { .. }
+                    | Action::Audit(_)
                     | Action::Note(_)) => shard.port.carry_out(now, &mut shard.engine, other),
                 }
             }

@@ -196,6 +196,6 @@ pub fn sse_access(subject: &Subject) {
     t.open(peer, "GET /v1/events HTTP/1.1\r\nHost: localhost\r\nOrigin: https://crm.example.com\r\nAccept: */*\r\n\r\n");
     t.chunks(peer, 1);
     t.check();
-    let line = server.wait_for("origin https://evil.example was refused");
+    let line = server.wait_for("was refused: its origin https://evil.example");
     assert!(line.contains("[native] allowed_origins = [\"https://evil.example\"] admits it"), "{line}");
 }

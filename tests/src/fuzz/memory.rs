@@ -153,6 +153,8 @@ impl Memory {
                     Action::Report(ticket) => {
                         self.engine.complete(self.now, Completion::Report(ticket, b"# EOF\n".to_vec()));
                     }
+                    Action::Check { .. } => unreachable!("the config has no users"),
+                    Action::Audit(line) => assert!(!line.time.is_empty()),
                     Action::Note(note) => assert!(!note.text.is_empty()),
                 }
             }

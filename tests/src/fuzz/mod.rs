@@ -10,11 +10,14 @@ pub mod http_body;
 pub mod http_connection;
 pub mod http_head;
 mod memory;
+pub mod proxy;
 pub mod publish_body;
 pub mod query;
 mod replies;
 mod split;
 pub mod wcs_answer;
+pub mod ws_handshake;
+pub mod ws_session;
 pub mod xms_xml;
 
 /// A name and what it runs.
@@ -26,8 +29,11 @@ pub const TARGETS: &[Target] = &[
     ("http_body", http_body::run),
     ("http_connection", http_connection::run),
     ("http_head", http_head::run),
+    ("proxy", proxy::run),
     ("publish_body", publish_body::run),
     ("query", query::run),
     ("wcs_answer", wcs_answer::run),
+    ("ws_handshake", ws_handshake::run),
+    ("ws_session", ws_session::run),
     ("xms_xml", xms_xml::run),
 ];

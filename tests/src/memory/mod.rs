@@ -1,22 +1,27 @@
 //! Conversations with the engine in memory: no socket, no thread, no sleep. Engines read one [`log`], [`socket`]s
 //! move bytes with as much room as a test gives them, and both clocks stand still until they are moved. [`read`]
-//! takes apart what came out, [`mod@write`] puts requests together.
+//! takes apart what came out, [`mod@write`] puts requests together, and [`ws`] is a websocket's client.
 //!
 //! [`World`] is an adapter: it does what the server binaries' loops do, in the same order, and after each turn it
 //! asserts what must hold between an engine and any adapter.
 
 pub mod calls;
+pub mod checks;
 pub mod log;
 pub mod others;
 pub mod read;
 pub mod socket;
 mod turn;
 pub mod write;
+pub mod ws;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use offhook_core::ground::config::{Listener, Place};
+use offhook_core::ground::rng::Rng;
 use offhook_core::ground::stats::Stats;
+use offhook_core::hub::access::audit::Audit;
 use offhook_core::hub::action::Note;
 use offhook_core::log::record::{Body, Header, Origin, Record};
 use offhook_core::{Completion, Config, ConnId, Engine, Epoch, ListenerId, Mono, Now, Seq, ShardId, Wall};
@@ -46,9 +51,13 @@ pub struct World {
     log: Log,
     sockets: Vec<Socket>,
     notes: Vec<Note>,
+    audit: Vec<Audit>,
+    checks: VecDeque<checks::Asked>,
     others: others::Others,
     /// Starts after the first.
     starts: u64,
+    /// Masks of websocket frames.
+    masks: Rng,
 }
 
 #[derive(Debug)]
@@ -110,8 +119,11 @@ impl World {
             log,
             sockets: Vec::new(),
             notes: Vec::new(),
+            audit: Vec::new(),
+            checks: VecDeque::new(),
             others: others::Others::default(),
             starts: 0,
+            masks: Rng::new(7),
         }
     }
 
@@ -130,6 +142,7 @@ impl World {
         for socket in &mut self.sockets {
             socket.closed = true;
         }
+        self.checks.clear();
         self.shards = (0..shards).map(|shard| Shard::new(&config, shard, shards, epoch, true)).collect();
         let (records, before) = (self.log.crash(), self.log.before());
         for Shard { engine, .. } in &mut self.shards {
@@ -431,6 +444,11 @@ impl World {
     /// Takes the lines for the server's own log.
     pub fn take_notes(&mut self) -> Vec<Note> {
         std::mem::take(&mut self.notes)
+    }
+
+    /// Takes the lines of the audit log.
+    pub fn take_audit(&mut self) -> Vec<Audit> {
+        std::mem::take(&mut self.audit)
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use offhook_core::{Action, Completion, ConnId, Mono};
 
+use super::checks::Asked;
 use super::socket::Socket;
 use super::{Peer, Shard, World};
 
@@ -157,6 +158,10 @@ impl World {
                     self.shards[shard].engine.complete(self.now, done);
                 }
                 Action::Note(note) => self.notes.push(note),
+                Action::Audit(line) => self.audit.push(*line),
+                Action::Check { ticket, hash, password } => {
+                    self.checks.push_back(Asked { shard, ticket, hash, password })
+                }
             }
         }
         true

@@ -1,6 +1,7 @@
 //! Conversations with the engine in memory and in virtual time: what a client sends, to the byte, and what it gets.
 //! Tests of the XMS checklist carry its numbers in their names.
 
+mod access;
 mod bad_input;
 mod calls;
 mod calls_addresses;

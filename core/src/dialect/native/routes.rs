@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::read::{Defaults, Form, MEDIA_TYPES, events};
 use crate::dialect::problem::{problem, problem_at, wrong_method};
 use crate::dialect::{Asker, Verdict, access};
+use crate::ground::config::Right;
 use crate::hub::Hub;
-use crate::hub::action::Level;
-use crate::log::record::{Actor, Body};
+use crate::log::record::Body;
 use crate::wire::http::head::Head;
 use crate::wire::http::reply::Reply;
 
@@ -15,23 +15,14 @@ use crate::wire::http::reply::Reply;
 const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 
 pub(super) fn judge(hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
-    let refuse = |reply: Reply| Verdict::Refuse(with_cors(hub, head, reply));
-    if let Some(reason) = access::native_refusal(asker.peer, asker.forwarded, head) {
-        let text = format!("native: {} was refused: {reason}", asker.peer);
-        let verdict = refuse(problem(403, reason));
-        hub.note(Level::Info, text);
+    let right = match head.method {
+        "POST" => Right::Publish,
+        _ => Right::Read,
+    };
+    if let Some(verdict) = access::native(hub, asker, head, right) {
         return verdict;
     }
-    if let Some(origin) = head.field("origin")
-        && !access::is_own_origin(origin, head)
-        && !access::is_allowed_origin(hub, origin)
-    {
-        let text = format!(
-            "native: origin {origin} was refused; [native] allowed_origins = [\"{origin}\"] admits it"
-        );
-        hub.note(Level::Info, text);
-        return Verdict::Refuse(problem(403, "this origin is not among [native] allowed_origins"));
-    }
+    let refuse = |reply: Reply| Verdict::Refuse(access::with_cors(hub, head, reply));
     if head.path != "/v1/events" {
         return refuse(problem(404, "no such address under /v1"));
     }
@@ -49,15 +40,11 @@ pub(super) fn judge(hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
         "OPTIONS" => {
             let reply = Reply::empty(204).with("Allow", METHODS);
             let reply = reply.with("Access-Control-Allow-Methods", METHODS);
-            refuse(reply.with("Access-Control-Allow-Headers", "content-type, last-event-id, traceparent"))
+            let names = "authorization, content-type, last-event-id, traceparent";
+            refuse(reply.with("Access-Control-Allow-Headers", names))
         }
         _ => refuse(wrong_method(METHODS)),
     }
-}
-
-fn with_cors(hub: &Hub, head: &Head<'_>, mut reply: Reply) -> Reply {
-    reply.fields.extend(access::cors_fields(hub, head));
-    reply
 }
 
 /// Sends the events of a request on their way; whether there are any that it waits for.
@@ -79,20 +66,21 @@ pub(super) fn publish(hub: &mut Hub, asker: Asker, head: &Head<'_>, content: &[u
                 Some(index) => problem_at(wrong.status, &wrong.detail, index),
                 None => problem(wrong.status, &wrong.detail),
             };
-            hub.reply(asker.conn, asker.request, with_cors(hub, head, reply));
+            hub.reply(asker.conn, asker.request, access::with_cors(hub, head, reply));
             return false;
         }
     };
     if events.is_empty() {
         let reply = Reply::new(202, "application/json", r#"{"accepted":[]}"#);
-        hub.reply(asker.conn, asker.request, with_cors(hub, head, reply));
+        hub.reply(asker.conn, asker.request, access::with_cors(hub, head, reply));
         return false;
     }
     let trace: Option<Arc<str>> = head.field("traceparent").map(Into::into);
     let last = events.len() - 1;
+    let actor = hub.actor(asker.conn);
     for (at, event) in events.into_iter().enumerate() {
         let request = Some((asker.conn, asker.request));
-        let actor = Actor::Address(asker.peer);
+        let actor = actor.clone();
         match hub.repeats.known(&event) {
             // It stands in the log already; the reply alone must keep its place in the order.
             Some(first) => {

@@ -56,6 +56,7 @@ fn read(hub: &Hub, head: &Head<'_>) -> Result<Request, Reply> {
     for (name, value) in pairs {
         match name.as_str() {
             "last_event_id" => last_id = last_id.or(Some(value)),
+            access::QUERY if hub.config.native.query_token => {}
             "type" | "subject" | "source" | "appid" => clause.or(name, Pattern::with_wildcards(&value)),
             _ if name.strip_prefix("data.").is_some_and(|n| !n.is_empty()) => {
                 clause.or(name, Pattern::with_wildcards(&value));

@@ -106,7 +106,7 @@ impl Dialect for Deliveries {
 
     fn serve(&mut self, hub: &mut Hub, asker: Asker, head: &Head<'_>, content: &[u8]) {
         if let Some(reply) = self.serve_request(hub, asker, head, content) {
-            hub.reply(asker.conn, asker.request, routes::with_cors(hub, head, reply));
+            hub.reply(asker.conn, asker.request, super::access::with_cors(hub, head, reply));
         }
     }
 

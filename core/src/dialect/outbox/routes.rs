@@ -6,11 +6,11 @@ use super::read::{self, Chosen, Filter, Selection};
 use super::{Deliveries, render};
 use crate::dialect::problem::{problem, wrong_method};
 use crate::dialect::{Asker, Verdict, access};
+use crate::ground::config::Right;
 use crate::ground::id::Seq;
 use crate::ground::time::Wall;
 use crate::hub::Hub;
-use crate::hub::action::Level;
-use crate::log::record::{Actor, Body};
+use crate::log::record::Body;
 use crate::outbox::Delivery;
 use crate::outbox::change::{By, Change, PART, When};
 use crate::outbox::dead::{DeadLetter, Death};
@@ -91,11 +91,6 @@ fn methods(place: &Place) -> &'static str {
     }
 }
 
-pub(super) fn with_cors(hub: &Hub, head: &Head<'_>, mut reply: Reply) -> Reply {
-    reply.fields.extend(access::cors_fields(hub, head));
-    reply
-}
-
 fn is_json(head: &Head<'_>) -> bool {
     let media = head.field("content-type").unwrap_or_default().split(';').next().unwrap_or_default();
     media.trim().eq_ignore_ascii_case("application/json")
@@ -107,15 +102,8 @@ fn no_such(what: &str) -> Reply {
 
 impl Deliveries {
     pub(super) fn judge_request(&mut self, hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
-        if let Some(reason) = access::native_refusal(asker.peer, asker.forwarded, head) {
-            hub.note(Level::Info, format!("outbox: {} was refused: {reason}", asker.peer));
-            return Verdict::Refuse(problem(403, reason));
-        }
-        if let Some(origin) = head.field("origin")
-            && !access::is_own_origin(origin, head)
-            && !access::is_allowed_origin(hub, origin)
-        {
-            return Verdict::Refuse(problem(403, "this origin is not among [native] allowed_origins"));
+        if let Some(verdict) = access::native(hub, asker, head, Right::Admin) {
+            return verdict;
         }
         let place = place(head.path);
         let allowed = methods(&place);
@@ -132,7 +120,7 @@ impl Deliveries {
             None
         };
         match refusal {
-            Some(reply) => Verdict::Refuse(with_cors(hub, head, reply)),
+            Some(reply) => Verdict::Refuse(access::with_cors(hub, head, reply)),
             None => Verdict::Take { content_max: hub.config.limits.destination_bytes, pipelined: false },
         }
     }
@@ -151,6 +139,9 @@ impl Deliveries {
                 return Some(problem(400, &format!("`{text}` in the query is not percent-encoded UTF-8")));
             }
         };
+        if !matches!(head.method, "GET" | "HEAD") {
+            hub.tell_admin(asker.conn, PART, head);
+        }
         let served = match (place(head.path), head.method) {
             (Place::Kind(kind), "POST") => self.put(hub, asker, kind, None, content),
             (Place::Kind(kind), _) => Err(render::destinations(&self.outbox, kind)),
@@ -322,7 +313,8 @@ impl Deliveries {
 
 fn append(hub: &mut Hub, asker: Asker, change: &Change) {
     let request = Some((asker.conn, asker.request));
-    hub.append(Actor::Address(asker.peer), request, true, true, Body::Change(PART, change.encode()));
+    let actor = hub.actor(asker.conn);
+    hub.append(actor, request, true, true, Body::Change(PART, change.encode()));
 }
 
 fn value<'q>(query: &'q [Pair], name: &str) -> Option<&'q str> {

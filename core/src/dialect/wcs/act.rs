@@ -1,16 +1,19 @@
-//! What the engine does that owns an application: it calls hooks, tries again, and draws the conclusions.
+//! Calls of hooks: one after the other in a session, tried again, and the conclusions drawn. Which engine does that, and
+//! for which events, is decided where these are published.
 
 use std::sync::Arc;
 
 use super::change::{Dead, Ended};
 use super::hook::{Backend, Fields, body, fields};
 use super::judge::{Called, Failure, Outcome, is_sent_again, judge};
+use super::messages::CONNECTION;
+use super::operating::{is_listed, proceed};
 use super::queue::Hook;
 use super::receiver::Spec;
-use super::table::Kind;
-use super::{Calling, ERROR_TYPE, NAME, SETTLE, Wcs};
-use crate::event::{Data, Event, Fact};
-use crate::ground::config::{ErrorEvent, HookPolicy, RestPolicy};
+use super::table::{self, Kind};
+use super::{Calling, DIRECT, NAME, SETTLE, Wcs, publish_own};
+use crate::event::{Event, Fact};
+use crate::ground::config::{HookPolicy, RestPolicy};
 use crate::ground::deadline::Due;
 use crate::ground::id::Seq;
 use crate::ground::time::Wall;
@@ -23,19 +26,24 @@ use crate::outbox::change as outbox;
 /// One attempt, and three more at once (the original's "3 retries").
 const ATTEMPTS_MAX: u32 = 4;
 
-/// What of an event goes along into `ErrorEvent`, as canonical names.
-const ROUTING: [&str; 3] = ["media_session_id", "call_id", "operation_id"];
-
 impl Wcs {
-    /// A hook comes last in its session.
-    pub(super) fn enqueue(&mut self, hub: &mut Hub, seq: Seq, key: &str, hook: &str, event: &Arc<Event>) {
-        self.queue.push(seq.0, key, hook, event, seq);
+    /// A hook comes last in its session. `said`: where the log holds its event.
+    pub(super) fn enqueue(
+        &mut self,
+        hub: &mut Hub,
+        seq: u64,
+        key: &str,
+        hook: &str,
+        event: &Arc<Event>,
+        said: Seq,
+    ) {
+        self.queue.push(seq, key, hook, event, said);
         let limits = &hub.config.limits;
         let (of_lane, of_app) = (limits.wcs_waiting_per_session, limits.wcs_waiting_per_app);
         self.go_on(hub, key);
-        let waits = !self.calls.contains_key(&seq.0);
-        if waits && !hub.recovering && self.queue.is_surplus(seq.0, of_lane, of_app) {
-            self.fail(hub, seq.0, Failure::Waiting);
+        let waits = !self.calls.contains_key(&seq);
+        if waits && !hub.recovering && self.queue.is_surplus(seq, of_lane, of_app) {
+            self.fail(hub, seq, Failure::Waiting);
         }
     }
 
@@ -60,8 +68,8 @@ impl Wcs {
         }
         while let Some(seq) = self.queue.next(key, hub.config.limits.wcs_calls_per_app) {
             let Some(hook) = self.queue.hook(seq) else { return };
-            if policy(hub, hook).policy == RestPolicy::Disable {
-                self.end(hub, seq, None);
+            if self.is_passed_over(hub, seq, hook) {
+                self.pass_over(hub, seq);
             } else {
                 let timeout_ms = hub.config.wcs.app(key).map_or(0, |app| app.timeout_ms);
                 let call = CallId::default();
@@ -79,14 +87,34 @@ impl Wcs {
 
     fn body(&self, hub: &Hub, hook: &Hook, fields: &Fields) -> Vec<u8> {
         let node_id = self.node_id(hub).unwrap_or_default();
-        let session_id = hook.event.extension("sessionid").unwrap_or_default();
-        body(&node_id, &hook.app, session_id, fields, &policy(hub, hook).rest_exclude)
+        body(&node_id, &hook.app, session_of(hook), fields, &self.hook_policy(hub, hook).rest_exclude)
+    }
+
+    fn hook_policy(&self, hub: &Hub, hook: &Hook) -> HookPolicy {
+        self.policy(hub, &hook.app, session_of(hook), &hook.name)
+    }
+
+    /// Whether a hook counts as passed without a call.
+    fn is_passed_over(&self, hub: &Hub, seq: u64, hook: &Hook) -> bool {
+        let unlisted = is_direct(seq) && !is_listed(hub, &hook.app, &hook.name);
+        unlisted || self.hook_policy(hub, hook).policy == RestPolicy::Disable
+    }
+
+    /// What a hook says while its session is there: the log, and so a dead letter, does not hold its secrets.
+    fn with_secrets(&self, hook: &Hook, mut fields: Fields) -> Fields {
+        if *hook.name == *CONNECTION
+            && let Some(session) = self.sessions.named(session_of(hook))
+        {
+            fields.extend(session.secrets.iter().cloned());
+        }
+        fields
     }
 
     fn attempt(&mut self, hub: &mut Hub, seq: u64) {
         let Some(hook) = self.queue.hook(seq) else { return };
         let Some(backend) = self.backends.get(&*hook.app) else { return };
-        let body = self.body(hub, hook, &fields(&hook.event));
+        let fields = self.with_secrets(hook, fields_of(seq, hook));
+        let body = self.body(hub, hook, &fields);
         let (target, request) = (Arc::clone(backend.target()), backend.request(&hook.name, &body));
         let Some(calling) = self.calls.get_mut(&seq) else { return };
         calling.attempts += 1;
@@ -148,38 +176,58 @@ impl Wcs {
     fn conclude(&mut self, hub: &mut Hub, seq: u64, answer: Result<&Answer, &Failure>) {
         let Some(hook) = self.queue.hook(seq).cloned() else { return };
         let mut warnings = Vec::new();
-        // Whatever its type, what comes as an event has happened: it is judged as type 3.
-        let called = Called { hook: &hook.name, kind: Kind::Event };
-        let ours = fields(&hook.event);
-        let policy = policy(hub, &hook);
+        let called = Called { hook: &hook.name, kind: kind(hub, seq, &hook.name) };
+        let (ours, policy) = (fields_of(seq, &hook), self.hook_policy(hub, &hook));
         let outcome = judge(called, &policy, &ours, answer, &hub.config.limits, &mut warnings);
         for warning in warnings {
             hub.note(Level::Debug, format!("wcs: {}: {warning}", hook.app));
         }
         let counted = self.counters.entry((hook.app.clone(), hook.name.clone())).or_default();
-        let failure = match outcome {
-            Outcome::Proceed { failure: None, .. } => {
-                counted.done += 1;
-                return self.end(hub, seq, None);
+        match outcome.failure() {
+            None => counted.done += 1,
+            Some(failure) => {
+                counted.failed += 1;
+                self.warn(hub, seq, &hook, failure);
             }
-            Outcome::Tell(failure) => {
-                tell(hub, &hook, &failure);
-                failure
+        }
+        self.follow(hub, seq, &hook, outcome);
+    }
+
+    /// A hook counts as passed.
+    fn pass_over(&mut self, hub: &mut Hub, seq: u64) {
+        let Some(hook) = self.queue.hook(seq).cloned() else { return };
+        let ours = fields_of(seq, &hook);
+        self.follow(hub, seq, &hook, proceed(ours));
+    }
+
+    /// What follows from a hook, which has its final outcome.
+    fn follow(&mut self, hub: &mut Hub, seq: u64, hook: &Hook, outcome: Outcome) {
+        if is_direct(seq) {
+            self.queue.end(seq);
+            return self.direct_ended(hub, &hook.name, &hook.event, outcome);
+        }
+        let kind = kind(hub, seq, &hook.name);
+        let failure = outcome.failure().cloned();
+        match outcome {
+            Outcome::Tell(failure) => self.tell_failure(hub, hook, &failure),
+            Outcome::Terminate(failure) => terminate(hub, hook, &failure),
+            Outcome::Proceed { fields, .. } if kind == Kind::Incoming => self.arrive(hub, hook, &fields),
+            Outcome::Stop(failure, _) => self.turn_away(hub, hook, &failure),
+            Outcome::Proceed { .. } | Outcome::Decline(_) => {}
+        }
+        let dead = failure.map(|failure| {
+            let body = self.body(hub, hook, &fields(&hook.event));
+            let dead = give_up(hook, &failure, &body);
+            // What arrived late is nothing to anybody.
+            if kind == Kind::Event {
+                self.leave(hub, seq, hook, &dead);
             }
-            Outcome::Terminate(failure) => {
-                terminate(hub, &hook, &failure);
-                failure
-            }
-            Outcome::Proceed { failure: Some(failure), .. }
-            | Outcome::Decline(failure)
-            | Outcome::Stop(failure, _) => failure,
-        };
-        counted.failed += 1;
-        self.warn(hub, &hook, &failure);
-        let body = self.body(hub, &hook, &ours);
-        let dead = give_up(&hook, &failure, &body);
-        self.leave(hub, seq, &hook, &dead);
-        self.end(hub, seq, Some(dead));
+            dead
+        });
+        self.end(hub, seq, dead);
+        if let Some(tag) = self.sessions.tag(session_of(hook)) {
+            self.part(hub, tag);
+        }
     }
 
     /// Leaves a hook that finally failed to the outbox: as a dead letter, or, with `redeliver`, to be sent again.
@@ -216,9 +264,14 @@ impl Wcs {
         hub.append(Actor::Server(NAME), None, true, true, Body::Change(outbox::PART, letter.encode()));
     }
 
-    fn warn(&mut self, hub: &mut Hub, hook: &Hook, failure: &Failure) {
+    fn warn(&mut self, hub: &mut Hub, seq: u64, hook: &Hook, failure: &Failure) {
         let (app, name) = (&hook.app, &hook.name);
-        hub.note(Level::Warn, format!("wcs: {app}: {}; event {}", failure.info(name), hook.event.id));
+        let cause = if is_direct(seq) {
+            format!("session {}", session_of(hook))
+        } else {
+            format!("event {}", hook.event.id)
+        };
+        hub.note(Level::Warn, format!("wcs: {app}: {}; {cause}", failure.info(name)));
         let address = self.backends.get(&**app).map(|backend: &Backend| backend.address(name));
         if *failure == Failure::Status(404)
             && let Some(address) = address
@@ -252,37 +305,26 @@ fn give_up(hook: &Hook, failure: &Failure, body: &[u8]) -> Dead {
     }
 }
 
-/// The policy of a hook: the application's, while there is no session that brings one.
-fn policy(hub: &Hub, hook: &Hook) -> HookPolicy {
-    let app = hub.config.wcs.app(&hook.app);
-    app.and_then(|app| app.policies.get(&*hook.name)).cloned().unwrap_or_default()
+/// Whether a hook is of no event in the log: it comes before what a client asked for.
+fn is_direct(seq: u64) -> bool {
+    seq & DIRECT != 0
 }
 
-fn text(value: impl Into<Box<str>>) -> Fact {
-    Fact::Text(value.into())
+fn session_of(hook: &Hook) -> &str {
+    hook.event.extension("sessionid").unwrap_or_default()
 }
 
-/// What the client would get: `fail` with the info alone, because with more the Web SDK would tear the stream down, and
-/// `ErrorEvent`, which the vendor's pages name.
-fn tell(hub: &mut Hub, hook: &Hook, failure: &Failure) {
-    if hook.event.extension("sessionid").is_none_or(str::is_empty) {
-        return;
-    }
-    let info = || ("info".into(), text(failure.info(&hook.name)));
-    let which = hub.config.wcs.error_event;
-    if which != ErrorEvent::ErrorEvent {
-        let facts = vec![("message".into(), text("fail")), info()];
-        publish(hub, ERROR_TYPE, hook, facts);
-    }
-    if which != ErrorEvent::Fail {
-        let mut facts = vec![("message".into(), text("ErrorEvent")), info()];
-        facts.push(("api_method".into(), text(hook.name.clone())));
-        for canonical in ROUTING {
-            let camel = crate::event::projection::camel_case(canonical);
-            let found = hook.event.facts().iter().find(|(name, _)| **name == *canonical || **name == *camel);
-            facts.extend(found.map(|(_, fact)| (canonical.into(), fact.clone())));
-        }
-        publish(hub, ERROR_TYPE, hook, facts);
+/// A hook's fields under their names on the wire. A client's own are on the wire already.
+fn fields_of(seq: u64, hook: &Hook) -> Fields {
+    if is_direct(seq) { hook.event.facts().to_vec() } else { fields(&hook.event) }
+}
+
+/// A hook's type. Whatever else a vocabulary says, what comes as an event has happened, or has arrived.
+fn kind(hub: &Hub, seq: u64, hook: &str) -> Kind {
+    match table::kind(hook, &hub.config.wcs.extra_hooks) {
+        Some(kind) if is_direct(seq) => kind,
+        Some(Kind::Incoming) => Kind::Incoming,
+        Some(Kind::Connect | Kind::Direct | Kind::Event) | None => Kind::Event,
     }
 }
 
@@ -290,26 +332,8 @@ fn tell(hub: &mut Hub, hook: &Hook, failure: &Failure) {
 fn terminate(hub: &mut Hub, hook: &Hook, failure: &Failure) {
     let kept = hook.event.facts().iter().filter(|(name, _)| !["status", "info"].contains(&&**name));
     let mut facts: Fields = kept.cloned().collect();
-    facts.push(("status".into(), text("FAILED")));
-    facts.push(("info".into(), text(failure.info(&hook.name))));
-    publish(hub, "stream.status", hook, facts);
-}
-
-/// Publishes an event of our own in the scope and with the subject of the one that the hook told.
-fn publish(hub: &mut Hub, event_type: &str, hook: &Hook, facts: Fields) {
+    facts.push(("status".into(), Fact::Text("FAILED".into())));
+    facts.push(("info".into(), Fact::Text(failure.info(&hook.name).into())));
     let of = &hook.event;
-    let event = Event {
-        id_given: false,
-        id: hub.rng.uuid_v7(hub.now.wall).to_string().into_boxed_str(),
-        source: hub.config.native.source.as_str().into(),
-        event_type: event_type.into(),
-        subject: of.subject.clone(),
-        time: hub.now.wall.to_rfc3339().into_boxed_str(),
-        wall: hub.now.wall,
-        content_type: None,
-        schema: None,
-        extensions: of.extensions.clone(),
-        data: Data::Facts(facts),
-    };
-    hub.append(Actor::Server(NAME), None, true, true, Body::Event(event.into()));
+    publish_own(hub, "stream.status", of.subject.clone(), of.extensions.clone(), facts);
 }

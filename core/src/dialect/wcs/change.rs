@@ -39,6 +39,34 @@ pub enum Change {
         /// The event as CloudEvents JSON.
         event: Box<str>,
     },
+    /// A session is open. Passing, as are the three below: sessions end with the process.
+    Opened {
+        /// Its name.
+        session: Box<str>,
+        /// Its application.
+        app: Box<str>,
+        /// The engine that has its socket.
+        shard: u16,
+    },
+    /// Its socket is gone; its events are that engine's affair while hooks are left.
+    Gone {
+        /// Its name.
+        session: Box<str>,
+    },
+    /// None is left, unless an event of it stands behind `through`.
+    Closed {
+        /// Its name.
+        session: Box<str>,
+        /// Its last event that is known.
+        through: u64,
+    },
+    /// A backend sends something to a session's client.
+    Push {
+        /// Its name.
+        session: Box<str>,
+        /// The members of the object that the client gets, as JSON.
+        data: Box<str>,
+    },
     /// Hooks have their final outcomes: they are never called again by themselves.
     Ended {
         /// All that ended in one turn.

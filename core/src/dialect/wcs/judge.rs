@@ -1,6 +1,5 @@
 //! What a backend's answer decides, as functions of the answer alone: no session, no connection and no queue is known
-//! here. Hooks of type 3 are judged while this server runs; connect, direct and incoming hooks are called by the
-//! websocket side, which is not there yet.
+//! here.
 
 use super::config::{self, Policies};
 use super::hook::Fields;
@@ -112,6 +111,20 @@ pub enum Outcome {
     Terminate(Failure),
 }
 
+impl Outcome {
+    /// Why the hook counts as failed, if so.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Outcome::Proceed { failure, .. } => failure.as_ref(),
+            Outcome::Decline(failure)
+            | Outcome::Stop(failure, _)
+            | Outcome::Tell(failure)
+            | Outcome::Terminate(failure) => Some(failure),
+        }
+    }
+}
+
 /// Judges an answer, or its absence. `policy` is the hook's entry in the session's policies; `ours` are the fields that
 /// the client or the event brought, and `warnings` gets sentences for the log.
 #[must_use]
@@ -216,8 +229,7 @@ fn fail(called: Called<'_>, policy: &HookPolicy, ours: &Fields, failure: Failure
         (Kind::Event, OnError::Fail) if called.hook == STREAM_KEEP_ALIVE => Outcome::Terminate(failure),
         (Kind::Event, OnError::Fail) => Outcome::Tell(failure),
         (Kind::Direct | Kind::Incoming, OnError::Fail) => {
-            let info = failure.info(called.hook);
-            let told = own_event(called.hook).map(|event| (event, status_fields(ours, "FAILED", Some(info))));
+            let told = failed(called.hook, ours, &failure.info(called.hook));
             Outcome::Stop(failure, told)
         }
     }
@@ -226,14 +238,20 @@ fn fail(called: Called<'_>, policy: &HookPolicy, ours: &Fields, failure: Failure
 /// What routes an event to what it is about, in the client.
 const ROUTING: [&str; 5] = ["mediaSessionId", "callId", "operationId", "id", "name"];
 
-fn status_fields(ours: &Fields, status: &str, info: Option<String>) -> Fields {
+fn status_fields(ours: &[(Box<str>, Fact)], status: &str, info: Option<&str>) -> Fields {
     let routes = ours.iter().filter(|(name, _)| ROUTING.contains(&&**name));
     let mut fields: Fields = routes.cloned().collect();
     fields.push(("status".into(), Fact::Text(status.into())));
     if let Some(info) = info {
-        fields.push(("info".into(), Fact::Text(info.into_boxed_str())));
+        fields.push(("info".into(), Fact::Text(info.into())));
     }
     fields
+}
+
+/// The event that tells a client that an operation failed, if it has one of its own.
+#[must_use]
+pub fn failed(hook: &str, ours: &[(Box<str>, Fact)], info: &str) -> Option<(&'static str, Fields)> {
+    own_event(hook).map(|event| (event, status_fields(ours, "FAILED", Some(info))))
 }
 
 /// The event that tells a client of success, where the hook's operation has one: `sendData` alone is complete without

@@ -1,19 +1,30 @@
 //! The REST hooks of Flashphoner's Web Call Server 5: a backend gets `POST {application url}/{hook}` for each event of
 //! its application ([`hook`]), one at a time per session ([`queue`]), and what it answers decides what follows
-//! ([`judge`]).
+//! ([`judge`]). Its other face is a websocket: each is a session ([`session`]) of messages ([`envelope`], [`messages`]),
+//! which begins when the backend lets it, and whose client gets the same events.
 //!
-//! What is absent: the websocket, and with it sessions, the hooks that come before an operation, and a
-//! `restClientConfig` from a backend. Until it is there the client's side is the native API: what a client would be told
-//! is published as an event of the type [`ERROR_TYPE`].
+//! What is absent: media and calls, so that a client's operations fail but for `sendData`. The websockets read no feed:
+//! what a client gets is rendered for its session alone.
+//!
+//! A session lives on the engine that has its socket. The others hear of it by records that are not kept, so that all
+//! agree, at each event's place in the log, on the one engine that tells the client and calls the hook: that of the
+//! session, else the one that the hash of the appKey names.
 
 mod act;
 pub mod change;
 pub mod config;
+pub mod envelope;
 pub mod hook;
 pub mod judge;
+pub mod messages;
+mod opening;
+mod operating;
 pub mod queue;
 pub mod receiver;
+mod routes;
+pub mod session;
 pub mod table;
+mod telling;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -24,10 +35,11 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 
 use super::{Asker, Dialect, Verdict, native, problem};
+use crate::event::output::Output;
 use crate::event::vocabulary::{Tongue, Vocabulary};
-use crate::event::{Data, Event};
-use crate::ground::config::{Config, RestPolicy, WcsApp};
-use crate::ground::id::Seq;
+use crate::event::{Data, Event, Fact};
+use crate::ground::config::{Config, Keepalive, RestPolicy, WcsApp};
+use crate::ground::id::{ConnId, Seq, ShardId};
 use crate::ground::stats::{NotSent, Stats, WcsHookStats};
 use crate::ground::time::Mono;
 use crate::hub::Hub;
@@ -35,23 +47,32 @@ use crate::hub::action::Level;
 use crate::hub::call::CallId;
 use crate::hub::call::{Answer, CallFault};
 use crate::hub::conn::{Conn, Stream};
+use crate::hub::socket::CloseCode;
 use crate::log::record::{Actor, Body, Record};
 use crate::wire::Fault;
 use crate::wire::http::head::Head;
 use crate::wire::http::reply::Reply;
+use crate::wire::ws::Message;
+use crate::wire::ws::frame;
 
 use change::{Change, Ended, Words};
-use hook::Backend;
+use hook::{Backend, Fields};
 use queue::Queue;
+use session::{Place, Sessions};
 
 const NAME: &str = "wcs";
 
-/// The type of the event that stands for a message to a WCS client: `data.message` is the message's name (`fail`,
-/// `ErrorEvent`), and the other members are those of the one object in its `data`, in snake_case.
-pub const ERROR_TYPE: &str = "wcs.error";
+/// The type of the event that is what a client sent with `sendData`: `operation_id` and `payload`.
+pub const DATA_SENT: &str = "data.sent";
+
+/// The bit that tells the numbers of hooks without an event in the log from those of events.
+const DIRECT: u64 = 1 << 63;
 
 /// The deadline that writes down the outcomes of a turn.
 const SETTLE: u32 = 1;
+
+/// From here on deadlines are those of sessions, by their tags: `connection` must have come.
+const FIRST_TAG: u32 = 2;
 
 const NODE_CHARS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 const NODE_LEN: usize = 32;
@@ -74,6 +95,12 @@ pub struct Wcs {
     not_found: BTreeSet<(Box<str>, Box<str>)>,
     /// Applications that the outbox was told of since the start.
     introduced: BTreeSet<Box<str>>,
+    /// This engine's sessions.
+    sessions: Sessions,
+    /// The sessions of all engines, by name.
+    places: BTreeMap<Box<str>, Place>,
+    /// Hooks so far that are of no event.
+    asked: u64,
     /// All that the log held is applied.
     started: bool,
 }
@@ -101,6 +128,9 @@ impl Wcs {
             counters: BTreeMap::new(),
             not_found: BTreeSet::new(),
             introduced: BTreeSet::new(),
+            sessions: Sessions::default(),
+            places: BTreeMap::new(),
+            asked: 0,
             started: false,
         };
         wcs.compile(hub);
@@ -151,7 +181,20 @@ impl Wcs {
         notes.into_iter().for_each(|note| hub.note(Level::Info, note));
     }
 
-    /// Whether this engine calls the hooks of an application. The hash is the same in all engines.
+    /// Whether an event with this appkey and sessionid is this engine's affair.
+    fn is_mine(&self, hub: &Hub, key: &str, session: &str) -> bool {
+        match self.places.get(session).filter(|place| *place.app == *key) {
+            Some(place) => place.shard == hub.place.shard,
+            None => self.owns(hub, key),
+        }
+    }
+
+    /// Whether an open session's socket is, or was, this engine's.
+    fn is_here(&self, hub: &Hub, session: &str) -> bool {
+        self.places.get(session).is_some_and(|place| place.shard == hub.place.shard)
+    }
+
+    /// Whether this engine calls the hooks of an application where no session decides. The hash is the same in all engines.
     fn owns(&self, hub: &Hub, key: &str) -> bool {
         let hash = FixedState::default().hash_one(key);
         hash % u64::from(hub.place.shards.max(1)) == u64::from(hub.place.shard.0)
@@ -179,9 +222,25 @@ impl Wcs {
         }
     }
 
-    fn apply(&mut self, hub: &mut Hub, change: Change) {
+    fn apply(&mut self, hub: &mut Hub, record: &Record, change: Change) {
         let said = hub.applied;
         match change {
+            Change::Opened { session, app, shard } => {
+                let shard = ShardId(shard);
+                let known = self.places.contains_key(&session);
+                if !known {
+                    self.places.insert(session, Place { app, shard, last: said, gone: false });
+                } else if shard == hub.place.shard && !self.is_here(hub, &session) {
+                    self.opened_elsewhere(hub, &session);
+                }
+            }
+            Change::Gone { session } => {
+                if let Some(place) = self.places.get_mut(&session) {
+                    place.gone = true;
+                }
+            }
+            Change::Closed { session, through } => self.closed_through(hub, &session, through),
+            Change::Push { session, data } => self.pushed(hub, record, &session, &data),
             Change::Node { id } => {
                 self.node = Some((id, said));
                 self.pump_all(hub);
@@ -233,6 +292,45 @@ fn append(hub: &mut Hub, change: &Change) {
     hub.append(Actor::Server(NAME), None, true, true, Body::Change(NAME, change.encode()));
 }
 
+/// Sends a change to all engines that need not survive a crash, with who asked for it and waits.
+fn append_passing(hub: &mut Hub, asked: Option<(Actor, ConnId, u32)>, change: &Change) {
+    let body = Body::Change(NAME, change.encode());
+    match asked {
+        Some((actor, conn, request)) => hub.append(actor, Some((conn, request)), true, false, body),
+        None => hub.append(Actor::Server(NAME), None, true, false, body),
+    }
+}
+
+/// Publishes an event of our own.
+fn publish_own(hub: &mut Hub, event_type: &str, subject: Option<Box<str>>, scope: Fields, facts: Fields) {
+    let event = draft(hub, event_type, subject, scope, facts);
+    hub.append(Actor::Server(NAME), None, true, true, Body::Event(event.into()));
+}
+
+/// An event of our own.
+fn draft(hub: &mut Hub, event_type: &str, subject: Option<Box<str>>, scope: Fields, facts: Fields) -> Event {
+    Event {
+        id_given: false,
+        id: hub.rng.uuid_v7(hub.now.wall).to_string().into_boxed_str(),
+        source: hub.config.native.source.as_str().into(),
+        event_type: event_type.into(),
+        subject,
+        time: hub.now.wall.to_rfc3339().into_boxed_str(),
+        wall: hub.now.wall,
+        content_type: None,
+        schema: None,
+        extensions: scope,
+        data: Data::Facts(facts),
+    }
+}
+
+/// The extension attributes of an application, and of a session unless its name is empty.
+fn scope(app: &str, session: &str) -> Fields {
+    let text = |text: &str| Fact::Text(text.into());
+    let session = (!session.is_empty()).then(|| ("sessionid".into(), text(session)));
+    [("appkey".into(), text(app))].into_iter().chain(session).collect()
+}
+
 /// The event types that become hooks of an application.
 fn words(config: &Config, app: &WcsApp) -> Words {
     let is_called = |hook: &str| {
@@ -264,17 +362,24 @@ impl Dialect for Wcs {
         NAME
     }
 
-    /// No path is its own while there is no websocket.
-    fn claims(&self, _hub: &Hub, _path: &str) -> bool {
-        false
+    fn claims(&self, hub: &Hub, path: &str) -> bool {
+        routes::claims(&hub.config, path)
     }
 
-    fn judge(&mut self, _hub: &mut Hub, _asker: Asker, _head: &Head<'_>) -> Verdict {
-        Verdict::Refuse(problem::problem(404, "no such address"))
+    fn judge(&mut self, hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
+        routes::judge(hub, asker, head)
     }
 
-    fn serve(&mut self, hub: &mut Hub, asker: Asker, _head: &Head<'_>, _content: &[u8]) {
-        hub.reply(asker.conn, asker.request, problem::problem(404, "no such address"));
+    fn serve(&mut self, hub: &mut Hub, asker: Asker, head: &Head<'_>, content: &[u8]) {
+        self.serve_request(hub, asker, head, content);
+    }
+
+    fn message(&mut self, hub: &mut Hub, _id: ConnId, stream: &Stream, message: Message) {
+        self.hear(hub, stream.tag, &message);
+    }
+
+    fn closed(&mut self, hub: &mut Hub, _output: &Output, stream: &Stream) {
+        self.socket_closed(hub, stream.tag);
     }
 
     fn refusal(&self, fault: Fault) -> Reply {
@@ -282,36 +387,49 @@ impl Dialect for Wcs {
     }
 
     fn publish(&mut self, hub: &mut Hub, seq: Seq, record: &Record, event: &Arc<Event>) {
+        let session = event.extension("sessionid").unwrap_or_default();
+        if let Some(place) = self.places.get_mut(session) {
+            place.last = seq;
+        }
         let Some(key) = event.extension("appkey") else { return };
-        let has_word = hub.vocabulary.word(&event.event_type, Tongue::Wcs).is_some();
+        let word = hub.vocabulary.word(&event.event_type, Tongue::Wcs).map(str::to_owned);
         let app = self.queue.app(key).filter(|app| !app.gone);
         let hook = app.and_then(|app| app.words.get(&event.event_type)).cloned();
-        let not_sent = match (&hook, &event.data) {
-            _ if app.is_none() => has_word.then_some(NotSent::Scope),
-            (None, _) => (!has_word && &*event.event_type != ERROR_TYPE).then_some(NotSent::NoWord),
-            (Some(_), Data::None | Data::Facts(_)) => None,
-            (Some(_), Data::Json(_) | Data::Base64(_)) => Some(NotSent::Nested),
+        let not_sent = match &event.data {
+            _ if app.is_none() => word.is_some().then_some(NotSent::Scope),
+            _ if word.is_none() && hook.is_none() => {
+                (&*event.event_type != DATA_SENT).then_some(NotSent::NoWord)
+            }
+            Data::None | Data::Facts(_) => None,
+            Data::Json(_) | Data::Base64(_) => {
+                (hook.is_some() || !session.is_empty()).then_some(NotSent::Nested)
+            }
         };
         if let Some(reason) = not_sent {
             if hub.is_own(record) {
                 hub.stats.not_sent(NAME, reason, 1);
             }
-        } else if let Some(hook) = hook.filter(|_| self.owns(hub, key)) {
-            self.enqueue(hub, seq, key, &hook, event);
+        } else if self.is_mine(hub, key, session) {
+            self.tell_then_call(hub, seq, record, event, word.as_deref(), hook.as_deref());
         }
     }
 
-    fn change(&mut self, hub: &mut Hub, _record: &Record, change: &[u8]) {
+    fn change(&mut self, hub: &mut Hub, record: &Record, change: &[u8]) {
         match serde_json::from_slice::<Change>(change) {
-            Ok(change) => self.apply(hub, change),
+            Ok(change) => self.apply(hub, record, change),
             Err(wrong) => {
                 hub.note(Level::Warn, format!("wcs: a record that this version does not know: {wrong}"))
             }
         }
     }
 
-    fn keepalive(&self, _hub: &Hub, _stream: &Stream) -> (&'static [u8], u64) {
-        (b"", u64::MAX)
+    fn keepalive(&self, hub: &Hub, _stream: &Stream) -> (&'static [u8], u64) {
+        let every_ms = hub.config.wcs.keepalive_interval_ms;
+        match hub.config.wcs.keepalive {
+            Keepalive::HighLevel => (envelope::PING, every_ms),
+            Keepalive::Internal => (frame::PING, every_ms),
+            Keepalive::None => (b"", u64::MAX),
+        }
     }
 
     fn lags(&self, _hub: &Hub, _conn: &Conn) -> bool {
@@ -327,8 +445,10 @@ impl Dialect for Wcs {
     }
 
     fn handle_timeout(&mut self, hub: &mut Hub, key: u32, _at: Mono) {
-        debug_assert_eq!(key, SETTLE);
-        self.settle(hub);
+        match key {
+            SETTLE => self.settle(hub),
+            _ => self.connection_due(hub, key - FIRST_TAG),
+        }
     }
 
     fn started(&mut self, hub: &mut Hub) {
@@ -345,10 +465,15 @@ impl Dialect for Wcs {
         self.compile(hub);
         self.compare(hub);
         self.pump_all(hub);
+        self.dismiss_the_removed(hub);
     }
 
     /// Hooks that wait are called after the next start; those under way have the time that a stop gives.
-    fn stop(&mut self, _hub: &mut Hub) {}
+    fn stop(&mut self, hub: &mut Hub) {
+        for tag in self.sessions.tags() {
+            self.shut(hub, tag, CloseCode::GOING_AWAY, "the server stops");
+        }
+    }
 
     fn stats(&self, hub: &Hub, stats: &mut Stats) {
         for ((app, hook), counted) in &self.counters {

@@ -59,13 +59,23 @@ pub struct Hook {
 #[must_use]
 pub fn lane(event: &Event) -> String {
     match (event.extension("sessionid"), event.subject.as_deref()) {
-        (Some(session), _) if !session.is_empty() => format!("session/{session}"),
+        (Some(session), _) if !session.is_empty() => lane_of(session),
         (_, Some(subject)) => format!("subject/{subject}"),
         (_, None) => String::new(),
     }
 }
 
+fn lane_of(session: &str) -> String {
+    format!("session/{session}")
+}
+
 impl Queue {
+    /// Whether a session has hooks without an outcome.
+    #[must_use]
+    pub fn has_session(&self, key: &str, session: &str) -> bool {
+        self.apps.get(key).is_some_and(|app| app.lanes.contains_key(&*lane_of(session)))
+    }
+
     /// An application, as the log knows it.
     #[must_use]
     pub fn app(&self, key: &str) -> Option<&App> {

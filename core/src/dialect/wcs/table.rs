@@ -32,6 +32,9 @@ impl Kind {
 /// `StreamKeepAliveEvent`: switched on per application, and a failure ends the stream.
 pub const STREAM_KEEP_ALIVE: &str = "StreamKeepAliveEvent";
 
+/// `connect`: what stands before every session.
+pub const CONNECT: &str = "connect";
+
 /// `OnDataEvent`: the one direct hook whose success is told as well.
 pub const ON_DATA: &str = "OnDataEvent";
 
@@ -42,7 +45,7 @@ const ERROR: &str = "ErrorStatusEvent";
 /// Name, type, and for type 2 the operation's own event. A refused `sendDtmf` must not end the call, so it has the
 /// event that ends nothing.
 const HOOKS: &[(&str, Kind, &str)] = &[
-    ("connect", Kind::Connect, "ConnectionStatusEvent"),
+    (CONNECT, Kind::Connect, "ConnectionStatusEvent"),
     ("call", Kind::Direct, CALL),
     ("answer", Kind::Direct, CALL),
     ("hold", Kind::Direct, CALL),

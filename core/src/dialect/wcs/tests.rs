@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::event::Fact;
-use crate::ground::config::{ErrorEvent, HookPolicy, OnError, Place};
+use crate::ground::config::{HookPolicy, OnError, Place};
 use crate::ground::deadline::Due;
 use crate::ground::id::ShardId;
 use crate::ground::time::{Now, Wall};
@@ -213,7 +213,11 @@ impl Talk {
                 Change::Node { .. }
                 | Change::App { .. }
                 | Change::Removed { .. }
-                | Change::Waiting { .. } => None,
+                | Change::Waiting { .. }
+                | Change::Opened { .. }
+                | Change::Gone { .. }
+                | Change::Closed { .. }
+                | Change::Push { .. } => None,
             }
         });
         ended.flatten().collect()
@@ -306,39 +310,15 @@ fn w16_with_log_the_client_gets_nothing_more() {
     assert!(talk.notes.iter().any(|note| note.text == warned), "{:?}", talk.notes);
 }
 
+/// W17: whoever has no session here is told nothing; the log has the failure.
 #[test]
-fn w17_with_fail_the_client_gets_fail_and_then_error_event() {
+fn w17_without_a_session_nobody_is_told() {
     let mut talk = Talk::new(vec![failing("StreamStatusEvent")]);
     talk.stream("s", "a");
     let asked = talk.call();
     talk.reply(&asked, answer(500));
-    let info = r#""info":"REST hook StreamStatusEvent failed: HTTP 500""#;
-    let fail = format!(r#"{{{info},"message":"fail"}}"#);
-    let error = format!(
-        r#"{{"api_method":"StreamStatusEvent",{info},"media_session_id":"m-a","message":"ErrorEvent"}}"#
-    );
-    let told = talk.told();
-    assert_eq!(told, [(ERROR_TYPE.to_owned(), fail), (ERROR_TYPE.to_owned(), error)]);
-    // The error events are no hooks, and nobody misses a word for them.
-    assert!(talk.calls().is_empty() && talk.not_sent(NotSent::NoWord) == 0);
-    // They are in the log before the outcome: after a crash between the two the hook is called anew.
-    let last = talk.log.last().map(|(_, record)| matches!(record.body, Body::Change(..)));
-    assert_eq!(last, Some(true));
-}
-
-#[test]
-fn w18_error_event_chooses_one_message() {
-    for (which, message) in [(ErrorEvent::Fail, "fail"), (ErrorEvent::ErrorEvent, "ErrorEvent")] {
-        let mut config = config(vec![failing("StreamStatusEvent")]);
-        config.wcs.error_event = which;
-        let mut talk = Talk::with(config);
-        talk.stream("s", "a");
-        let asked = talk.call();
-        talk.reply(&asked, answer(403));
-        let told = talk.told();
-        assert_eq!(told.len(), 1);
-        assert!(told[0].1.contains(&format!(r#""message":"{message}""#)), "{told:?}");
-    }
+    assert!(talk.told().is_empty() && talk.ended()[0].dead.is_some());
+    assert_eq!(talk.not_sent(NotSent::NoSession), 1, "the client's part");
 }
 
 #[test]

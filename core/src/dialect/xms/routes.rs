@@ -1,5 +1,7 @@
 //! XMS requests: which address is which, who may use it, and what it answers.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -7,11 +9,12 @@ use super::change::{Change, Room};
 use super::read::edits;
 use super::state::Summary;
 use super::{NAME, Xms, render};
+use crate::dialect::access::{self, Entry};
 use crate::dialect::problem::{problem, wrong_method};
-use crate::dialect::{Asker, Verdict, access};
+use crate::dialect::{Asker, Verdict};
+use crate::ground::config::Right;
 use crate::hub::Hub;
-use crate::hub::action::Level;
-use crate::log::record::{Actor, Body};
+use crate::log::record::Body;
 use crate::wire::http::head::Head;
 use crate::wire::http::query::{Pair, pairs, percent_decode};
 use crate::wire::http::reply::Reply;
@@ -81,10 +84,13 @@ fn not_allowed(methods: &'static str) -> Reply {
 impl Xms {
     pub(super) fn judge_request(&mut self, hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
         let take = Verdict::Take { content_max: hub.config.limits.xms_body_bytes, pipelined: false };
-        let request = match read_request(hub, asker, head) {
+        let request = match read_request(hub, head) {
             Ok(request) => request,
             Err(reply) => return Verdict::Refuse(reply),
         };
+        if let Some(verdict) = admit(hub, asker, head, &request) {
+            return verdict;
+        }
         let refusal = match (request.place, head.method) {
             (Place::Listing, "GET" | "HEAD") => None,
             (Place::Listing, _) => Some(wrong_method("GET, HEAD")),
@@ -143,7 +149,7 @@ impl Xms {
     }
 
     pub(super) fn serve_request(&mut self, hub: &mut Hub, asker: Asker, head: &Head<'_>, content: &[u8]) {
-        let reply = match read_request(hub, asker, head) {
+        let reply = match read_request(hub, head) {
             Err(reply) => Some(reply),
             Ok(request) => match (request.place, head.method) {
                 (Place::Listing, _) => Some(self.listing(hub, &request)),
@@ -230,7 +236,7 @@ impl Xms {
     }
 
     fn append(&self, hub: &mut Hub, asker: Asker, change: &Change) {
-        let actor = Actor::Address(asker.peer);
+        let actor = hub.actor(asker.conn);
         // The opening of a stream is kept as well, though nobody waits until it is durable: whether an eventhandler was idle
         // when the log said that it expires must be the same after a restart.
         hub.append(actor, Some((asker.conn, asker.request)), true, true, Body::Change(NAME, change.encode()));
@@ -286,12 +292,35 @@ fn admits_xml(accept: &str) -> bool {
     })
 }
 
-fn read_request<'a>(hub: &mut Hub, asker: Asker, head: &Head<'a>) -> Result<Request<'a>, Reply> {
+/// What keeps somebody away from an address, if anything does.
+fn admit(hub: &mut Hub, asker: Asker, head: &Head<'_>, request: &Request<'_>) -> Option<Verdict> {
+    if request.place == Place::Listing {
+        return access::native(hub, asker, head, Right::Admin);
+    }
+    let own_form = |reply: Reply| {
+        let text = access::sentence(reply.status);
+        Verdict::Refuse(Reply { fields: reply.fields, ..render::error(reply.status, text) })
+    };
+    let section = format!("xms.app.{}", request.app);
+    let refused =
+        access::address(hub, asker, &section, |config| config.xms.app(&request.app)?.allow.as_deref());
+    if let Some(reply) = refused {
+        return Some(own_form(reply));
+    }
+    let users = Arc::clone(&hub.config.xms.app(&request.app)?.users);
+    if users.is_empty() {
+        return None;
+    }
+    match access::basic(hub, asker, head, &users, &section) {
+        Entry::Admitted(_) => None,
+        Entry::Refused(reply) => Some(own_form(reply)),
+        Entry::Waits => Some(Verdict::Wait),
+    }
+}
+
+fn read_request<'a>(hub: &Hub, head: &Head<'a>) -> Result<Request<'a>, Reply> {
     let place = place(&hub.config.xms.prefix, head.path);
     if place == Place::Listing {
-        if let Some(reason) = access::native_refusal(asker.peer, asker.forwarded, head) {
-            return Err(problem(403, reason));
-        }
         let query =
             pairs(head.query, &['&']).map_err(|text| problem(400, &format!("`{text}` in the query")))?;
         return Ok(Request { place, app: String::new(), query });
@@ -311,15 +340,7 @@ fn read_request<'a>(hub: &mut Hub, asker: Asker, head: &Head<'a>) -> Result<Requ
     let Some(app) = hub.config.xms.app(appid) else {
         return Err(render::error(404, "no such appid"));
     };
-    if !app.allow.as_ref().is_none_or(|allow| allow.iter().any(|n| n.contains(asker.peer))) {
-        let text = format!(
-            "xms: {} was refused; [xms.app.{appid}] allow = [\"{}\"] admits it",
-            asker.peer, asker.peer
-        );
-        hub.note(Level::Info, text);
-        return Err(render::error(403, "this address may not use the application"));
-    }
-    Ok(Request { place, app: appid.clone(), query })
+    Ok(Request { place, app: app.name.clone(), query })
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// `[auth]`: who may use `/v1`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Auth {
@@ -34,6 +36,39 @@ pub struct Rights {
     pub admin: bool,
 }
 
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// Publish events.
+    Publish,
+    /// Read events.
+    Read,
+    /// Look after destinations and dead letters.
+    Admin,
+}
+
+impl Rights {
+    /// Whether this one is among them.
+    #[must_use]
+    pub fn has(self, right: Right) -> bool {
+        match right {
+            Right::Publish => self.publish,
+            Right::Read => self.read,
+            Right::Admin => self.admin,
+        }
+    }
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Right::Publish => "publish",
+            Right::Read => "read",
+            Right::Admin => "admin",
+        })
+    }
+}
+
 /// Somebody with a name and a password (RFC 7617).
 #[derive(Clone, PartialEq, Eq)]
 pub struct User {
@@ -48,7 +83,7 @@ pub struct User {
 /// A scope: canonical field names, and the value that each must have. An event that lacks one is outside of it.
 /// Attributes of the envelope (`type`, `source`, `subject`, `appid`, …) go by their own names; all other names mean
 /// members of `data`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Only(pub BTreeMap<String, String>);
 
 impl Only {
@@ -56,6 +91,12 @@ impl Only {
     #[must_use]
     pub fn is_everything(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether all that another scope lets through lies within this one.
+    #[must_use]
+    pub fn covers(&self, other: &Only) -> bool {
+        self.0.iter().all(|(name, value)| other.0.get(name) == Some(value))
     }
 }
 

@@ -1,4 +1,4 @@
-//! `[wcs]`: the REST hooks of Flashphoner's Web Call Server.
+//! `[wcs]`: the REST hooks and the websocket of Flashphoner's Web Call Server.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +17,14 @@ pub struct Wcs {
     pub error_event: ErrorEvent,
     /// Hooks beside the vendor's, with their type, 1 to 4.
     pub extra_hooks: BTreeMap<String, u8>,
+    /// Paths beside `/` that take the websocket.
+    pub paths: Vec<String>,
+    /// How sessions are kept alive.
+    pub keepalive: Keepalive,
+    /// From one ping to the next.
+    pub keepalive_interval_ms: u64,
+    /// Pings without a sign of life after which a session is closed.
+    pub keepalive_count: u64,
     /// The applications.
     pub apps: Vec<WcsApp>,
 }
@@ -30,6 +38,10 @@ impl Default for Wcs {
             retry_sent: true,
             error_event: ErrorEvent::Both,
             extra_hooks: BTreeMap::new(),
+            paths: Vec::new(),
+            keepalive: Keepalive::HighLevel,
+            keepalive_interval_ms: 5_000,
+            keepalive_count: 10,
             apps: Vec::new(),
         }
     }
@@ -64,6 +76,8 @@ pub struct WcsApp {
     pub tls: WcsTls,
     /// `StreamKeepAliveEvent` is called, if it is listed.
     pub stream_keepalive: bool,
+    /// Origins of pages that may have sessions; none is any.
+    pub allowed_origins: Vec<String>,
     /// What a session's `restClientConfig` is until its `connect` hook says otherwise, by hook.
     pub policies: BTreeMap<String, HookPolicy>,
 }
@@ -80,8 +94,17 @@ impl Default for WcsApp {
             hash_secret: None,
             tls: WcsTls::default(),
             stream_keepalive: false,
+            allowed_origins: Vec::new(),
             policies: BTreeMap::new(),
         }
+    }
+}
+
+impl WcsApp {
+    /// Whether a page of this origin may have sessions.
+    #[must_use]
+    pub fn admits(&self, origin: &str) -> bool {
+        self.allowed_origins.is_empty() || self.allowed_origins.iter().any(|allowed| allowed == origin)
     }
 }
 
@@ -166,4 +189,16 @@ pub enum ErrorEvent {
     Fail,
     /// `ErrorEvent`, which the vendor's pages name.
     ErrorEvent,
+}
+
+/// `keepalive`: how the server and a client hear that the other is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keepalive {
+    /// `ping` and `pong` as messages.
+    #[default]
+    HighLevel,
+    /// Ping and Pong as control frames of the websocket.
+    Internal,
+    /// Nothing is sent, and nothing is missed.
+    None,
 }

@@ -186,7 +186,9 @@ impl Hub {
             transport: None,
             socket: None,
             peer: address.ip(),
+            port: address.port(),
             via: ListenerId(u16::MAX),
+            who: None,
             ending: Ending::No,
             listed: false,
             // Nothing is lent before the socket is connected.

@@ -56,6 +56,7 @@ fn body() -> impl Strategy<Value = Body> {
 fn actor() -> impl Strategy<Value = Actor> {
     prop_oneof![
         any::<std::net::IpAddr>().prop_map(Actor::Address),
+        (any::<std::net::IpAddr>(), "[ -~]{1,64}").prop_map(|(peer, name)| Actor::Named(peer, name.into())),
         (0..SERVERS.len()).prop_map(|at| Actor::Server(SERVERS[at])),
     ]
 }
@@ -109,6 +110,25 @@ fn what_a_later_version_wrote_is_passed_over() {
     let mut unknown = change("xms");
     unknown[1] = 200;
     assert!(decode(&unknown).unwrap().is_none());
+}
+
+/// A header whose length takes two bytes; what does not even fit into that is left out.
+#[test]
+fn long_names_and_traces_have_room() {
+    for (length, kept) in [(64, true), (150, true), (300, false)] {
+        let name: Arc<str> = "n".repeat(length).into();
+        let peer = IpAddr::from([192, 0, 2, 1]);
+        let actor = Actor::Named(peer, Arc::clone(&name));
+        let header =
+            Header { version: VERSION, wall: Wall(7), actor, trace: Some("t".repeat(55).into()), kept: true };
+        let body = Body::Change("xms", [1, 2].into());
+        let mut bytes = Vec::new();
+        encode(&Record { header, origin: Origin::NOBODY, body }, &mut bytes);
+        let read = decode(&bytes).unwrap().unwrap();
+        let expected = if kept { Actor::Named(peer, name) } else { Actor::Address(peer) };
+        assert_eq!((read.header.actor, read.header.trace.as_deref().map(str::len)), (expected, Some(55)));
+        assert!(matches!(read.body, Body::Change("xms", change) if *change == [1, 2]));
+    }
 }
 
 #[test]

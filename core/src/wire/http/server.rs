@@ -102,6 +102,8 @@ pub struct Server {
     exclusive: bool,
     /// A reply that ends the connection was written.
     ended: bool,
+    /// The request that came next waits for us.
+    held: bool,
 }
 
 impl Server {
@@ -118,6 +120,7 @@ impl Server {
             first: 0,
             exclusive: false,
             ended: false,
+            held: false,
         }
     }
 
@@ -339,6 +342,19 @@ impl Server {
         self.phase = Phase::Closed;
         self.deadline = Mono::NEVER;
         self.input = Vec::new();
+        self.held = false;
+    }
+
+    /// The request whose head came last waits at the front of the input until we know more, or does not any more. While it
+    /// does, its peer has no deadline.
+    pub fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// Whether the peer waits for us: for a reply, or for a request to begin.
+    #[must_use]
+    pub fn owes(&self) -> bool {
+        self.held || !self.waiting.is_empty()
     }
 
     /// Whether the last reply was written, so that the connection ends once it is sent.
@@ -362,7 +378,7 @@ impl Server {
     /// When [`Server::handle_timeout`] wants to be called. A peer that waits for us has no deadline.
     #[must_use]
     pub fn poll_timeout(&self) -> Mono {
-        if self.waiting.is_empty() || matches!(self.phase, Phase::Body { .. } | Phase::Discard { .. }) {
+        if !self.owes() || matches!(self.phase, Phase::Body { .. } | Phase::Discard { .. }) {
             self.deadline
         } else {
             Mono::NEVER

@@ -137,7 +137,7 @@ impl Session {
     }
 
     /// Takes a whole frame off the front of `input`; the beginning of one is kept.
-    fn take_frame<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<(Header, Cow<'i, [u8]>)>, Broken> {
+    fn take_frame<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Frame<'i>>, Broken> {
         let kept = self.partial.as_mut().map(|partial| std::mem::take(&mut partial.frame));
         let mut frame = kept.unwrap_or_default();
         if frame.is_empty()
@@ -274,6 +274,9 @@ impl Session {
         Next::More
     }
 }
+
+/// A whole frame: what its header says, and its bytes.
+type Frame<'i> = (Header, Cow<'i, [u8]>);
 
 /// A frame's header.
 #[derive(Debug)]

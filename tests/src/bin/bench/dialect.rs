@@ -1,12 +1,15 @@
-//! What is said on the wire: the requests that open a stream and publish an event.
+//! What is said on the wire: the requests that open a stream, the message that sets filters, and the request
+//! that publishes an event.
 
 use std::net::SocketAddr;
 
 use clap::ValueEnum;
 
 use crate::Result;
+use crate::fleet::Fleet;
 use crate::http::Client;
 use crate::stamp::{STAMP_BYTES, write_stamp};
+use crate::websocket;
 
 /// Size of the payload before the dialect escapes it.
 const PAYLOAD_BYTES: usize = 300;
@@ -24,14 +27,50 @@ pub(crate) enum Dialect {
     Xms,
     /// Server-Sent Events
     Sse,
+    /// The floor's own, in websocket frames
+    FloorWs,
+    /// iSymphony's websocket; the server needs the user `bench` with the password `bench`
+    Ws,
 }
 
+/// The fields of the user whom [`Dialect::config`] lets in.
+const CREDENTIALS: &str = "Authorization: Basic YmVuY2g6YmVuY2g=\r\n";
+
+/// Whom it lets in; the hash is that of `bench`, and protects nothing.
+const ISYMPHONY: &str = r#"[isymphony]
+users = [{ name = "bench", password_hash = "$argon2id$v=19$m=19456,t=2,p=1$b2ZmaG9vay1iZW5jaC0wMA$wN6GHM01DJttXzOgU8t+DMR7ebIRKs70lCmE75S423s" }]
+"#;
+
 impl Dialect {
+    /// The config file of a server that is to speak it.
+    pub(crate) fn config(self) -> Option<&'static str> {
+        (self == Self::Ws).then_some(ISYMPHONY)
+    }
+
+    /// What the floor speaks beside it.
+    pub(crate) fn on_the_floor(self) -> Self {
+        match self {
+            Self::Floor | Self::Xms | Self::Sse => Self::Floor,
+            Self::FloorWs | Self::Ws => Self::FloorWs,
+        }
+    }
+
+    /// Opens `count` streams of the same subscription: for XMS one eventhandler, for iSymphony one filter.
+    pub(crate) fn open(self, address: SocketAddr, count: usize) -> Result<Fleet> {
+        let mut fleet = Fleet::open(address, &self.subscription(address)?, count)?;
+        if self == Self::Ws {
+            fleet.say(|_| filter_message(&[("type", "callDtmf")]), is_success)?;
+        }
+        Ok(fleet)
+    }
+
     /// The request that opens a stream. For XMS it creates the eventhandler that all streams share.
-    pub(crate) fn subscription(self, address: SocketAddr) -> Result<Vec<u8>> {
+    fn subscription(self, address: SocketAddr) -> Result<Vec<u8>> {
         match self {
             Self::Floor => Ok(get(address, "/", "*/*")),
             Self::Sse => Ok(get(address, "/v1/events?type=call.dtmf", "text/event-stream")),
+            Self::FloorWs => Ok(open_websocket(address, "/", "")),
+            Self::Ws => Ok(open_websocket(address, "/communication_manager/ws/event", CREDENTIALS)),
             Self::Xms => {
                 let request = create_handler(address, "<eventsubscribe/>");
                 let replies = Client::connect(address)?.exchange(&request, 1)?;
@@ -41,15 +80,16 @@ impl Dialect {
         }
     }
 
-    /// How an event about `subject` is published.
+    /// How an event about `subject` is published. iSymphony has no subjects, so the event names it as its user.
     pub(crate) fn publication(self, address: SocketAddr, subject: &str) -> Template {
         let payload = payload();
+        let user = if self == Self::Ws { format!(r#""username":"{subject}","#) } else { String::new() };
         let bytes = match self {
-            Self::Floor => payload + "\n",
-            Self::Xms | Self::Sse => {
+            Self::Floor | Self::FloorWs => payload + "\n",
+            Self::Xms | Self::Sse | Self::Ws => {
                 let payload = payload.replace('\\', "\\\\").replace('"', "\\\"");
                 let body = format!(
-                    r#"{{"type":"call.dtmf","subject":"{subject}","data":{{"payload":"{payload}"}}}}"#
+                    r#"{{"type":"call.dtmf","subject":"{subject}","data":{{{user}"payload":"{payload}"}}}}"#
                 );
                 post(address, "/v1/events", "application/json", &body)
             }
@@ -60,14 +100,14 @@ impl Dialect {
     /// What the publisher says first.
     pub(crate) fn greeting(self) -> &'static [u8] {
         match self {
-            Self::Floor => b"PUB\n",
-            Self::Xms | Self::Sse => b"",
+            Self::Floor | Self::FloorWs => b"PUB\n",
+            Self::Xms | Self::Sse | Self::Ws => b"",
         }
     }
 
     /// Whether each publication is answered.
     pub(crate) fn answers(self) -> bool {
-        self != Self::Floor
+        !matches!(self, Self::Floor | Self::FloorWs)
     }
 }
 
@@ -160,6 +200,26 @@ pub(crate) fn open_handler(address: SocketAddr, href: &str) -> Vec<u8> {
     get(address, &format!("{href}?appid=app"), "*/*")
 }
 
+/// The request that opens a websocket.
+fn open_websocket(address: SocketAddr, path: &str, credentials: &str) -> Vec<u8> {
+    let upgrade = websocket::upgrade();
+    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{credentials}{upgrade}\r\n").into_bytes()
+}
+
+/// iSymphony's message that sets the filters of a connection: properties and the values that they must have.
+pub(crate) fn filter_message(filters: &[(&str, &str)]) -> String {
+    let filters: Vec<_> = filters
+        .iter()
+        .map(|(property, value)| format!(r#"{{"property":"{property}","value":"{value}"}}"#))
+        .collect();
+    format!(r#"{{"type":"filter","filters":[{}]}}"#, filters.join(","))
+}
+
+/// Whether the answer to such a message says that the filters are set.
+pub(crate) fn is_success(answer: &[u8]) -> bool {
+    answer.ends_with(br#""type":"success"}"#)
+}
+
 fn get(address: SocketAddr, path: &str, accept: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: {accept}\r\n\r\n").into_bytes()
 }
@@ -191,6 +251,22 @@ mod tests {
         let (head, body) = text.split_once("\r\n\r\n").expect("a blank line");
         assert!(body.contains(r#"{\"stamp\":\"^0000000000000001:00000002|\""#));
         assert!(head.ends_with(&format!("Content-Length: {}", body.len())));
+    }
+
+    #[test]
+    fn the_websocket_event_names_its_user() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 8080));
+        let template = Dialect::Ws.publication(address, "agent-7");
+        let text = String::from_utf8(template.bytes).expect("ASCII");
+        assert!(text.contains(r#""data":{"username":"agent-7","payload":"{\"stamp\":"#), "{text}");
+    }
+
+    #[test]
+    fn a_filter_message_is_json_and_its_answer_is_judged() {
+        let expected = r#"{"type":"filter","filters":[{"property":"type","value":"dial"},{"property":"username","value":"*"}]}"#;
+        assert_eq!(filter_message(&[("type", "dial"), ("username", "*")]), expected);
+        assert!(is_success(br#"{"correlationId":null,"time":1,"type":"success"}"#));
+        assert!(!is_success(br#"{"correlationId":null,"error":"no","time":1,"type":"error"}"#));
     }
 
     #[test]

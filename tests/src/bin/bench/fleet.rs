@@ -1,4 +1,4 @@
-//! The subscribers: thousands of open streams in one epoll instance.
+//! The subscribers: thousands of open streams or websockets in one epoll instance.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -10,6 +10,7 @@ use memchr::memmem;
 use crate::Result;
 use crate::socket::{Poll, Ready, connect_from};
 use crate::stamp::Tracker;
+use crate::websocket::{first_text, masked_text};
 
 /// Connections that are opened before the first of them is waited for: fewer than any backlog.
 const HANDSHAKES_MAX: usize = 100;
@@ -37,7 +38,8 @@ struct Subscriber {
 }
 
 impl Fleet {
-    /// Opens `count` streams with the same request and waits until each is answered with 200.
+    /// Opens `count` streams with the same request and waits until each is answered with 200, or with 101 if
+    /// the request asks for a websocket.
     pub(crate) fn open(address: SocketAddr, request: &[u8], count: usize) -> Result<Self> {
         let poll = Poll::new()?;
         let mut subscribers = Vec::with_capacity(count);
@@ -61,6 +63,26 @@ impl Fleet {
     /// How many streams there are.
     pub(crate) fn len(&self) -> usize {
         self.subscribers.len()
+    }
+
+    /// Says to each websocket what `message` gives for its number, and waits until `is_fine` finds the answer so.
+    /// Nothing may be published before, because what comes with an answer is passed over.
+    pub(crate) fn say(
+        &mut self,
+        message: impl Fn(usize) -> String,
+        is_fine: fn(&[u8]) -> bool,
+    ) -> Result<()> {
+        for (index, subscriber) in self.subscribers.iter().enumerate() {
+            let mut stream = &subscriber.stream;
+            stream.set_nonblocking(false)?;
+            stream.write_all(&masked_text(message(index).as_bytes()))?;
+            let answer = read_until(stream, |bytes| Ok(first_text(bytes)?.map(<[u8]>::to_vec)))?;
+            if !is_fine(&answer) {
+                return Err(format!("a message was refused: {}", String::from_utf8_lossy(&answer)).into());
+            }
+            stream.set_nonblocking(true)?;
+        }
+        Ok(())
     }
 
     /// Watches one more source, which [`turn`](Self::turn) hands back.
@@ -89,11 +111,13 @@ impl Fleet {
         Ok(deliveries)
     }
 
-    /// Reads what has arrived, and finds out whether a stream was closed.
+    /// Reads what has arrived, and finds out whether a stream was closed. Nothing may have been delivered.
     pub(crate) fn drain(&mut self) -> Result<()> {
         for (index, subscriber) in self.subscribers.iter_mut().enumerate() {
             let ready = Ready { token: index as u64, hung_up: true };
-            subscriber.receive(&mut self.buffer, ready, |_| {})?;
+            if subscriber.receive(&mut self.buffer, ready, |_| {})? > 0 {
+                return Err("a stream got an event that is not for it".into());
+            }
         }
         Ok(())
     }
@@ -122,18 +146,26 @@ impl Subscriber {
 
 /// Reads to the end of the head. What follows it in the same read cannot hold an event, because nothing
 /// is published yet.
-fn read_head(mut stream: &TcpStream) -> Result<()> {
+fn read_head(stream: &TcpStream) -> Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let (mut head, mut buffer) = (Vec::new(), [0; 4096]);
-    while memmem::find(&head, b"\r\n\r\n").is_none() {
-        match stream.read(&mut buffer) {
-            Ok(0) => return Err("the server closed a stream instead of answering".into()),
-            Ok(read) => head.extend_from_slice(&buffer[..read]),
-            Err(error) => return Err(format!("a stream was not answered: {error}").into()),
-        }
-    }
-    if !head.starts_with(b"HTTP/1.1 200") {
+    let head = read_until(stream, |bytes| Ok(memmem::find(bytes, b"\r\n\r\n").map(|_| bytes.to_vec())))?;
+    if !head.starts_with(b"HTTP/1.1 200 ") && !head.starts_with(b"HTTP/1.1 101 ") {
         return Err(format!("a stream was refused: {}", String::from_utf8_lossy(&head)).into());
     }
     Ok(())
+}
+
+/// Reads until `whole` finds what it looks for.
+fn read_until(mut stream: &TcpStream, whole: impl Fn(&[u8]) -> Result<Option<Vec<u8>>>) -> Result<Vec<u8>> {
+    let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return Err("the server closed a stream instead of answering".into()),
+            Ok(read) => bytes.extend_from_slice(&buffer[..read]),
+            Err(error) => return Err(format!("a stream was not answered: {error}").into()),
+        }
+        if let Some(found) = whole(&bytes)? {
+            return Ok(found);
+        }
+    }
 }

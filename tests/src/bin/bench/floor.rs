@@ -2,28 +2,43 @@
 //! every subscriber. No HTTP is parsed and nothing is kept, so what it costs is what the kernel costs.
 //!
 //! A connection that begins with `GET` is a subscriber; one that begins with `PUB` and a newline
-//! publishes one event a line.
+//! publishes one event a line. Subscribers get chunks or, if they ask for an upgrade, websocket frames.
 
 use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 
+use memchr::memmem;
+
 use crate::Result;
 use crate::socket::{Poll, write_all};
+use crate::websocket;
 
-/// How events are wrapped for a subscriber; a place for websocket frames beside the chunks.
+/// How events are wrapped for subscribers.
 #[derive(Clone, Copy, Debug)]
 enum Framing {
     Chunked,
+    Websocket,
 }
 
 impl Framing {
+    /// What a subscriber's request asks for.
+    fn of(request: &[u8]) -> Self {
+        if memmem::find(request, b"\r\nUpgrade: ").is_some() { Self::Websocket } else { Self::Chunked }
+    }
+
     /// What answers a subscriber's request.
-    fn head(self) -> &'static [u8] {
+    fn head(self) -> String {
         match self {
             Self::Chunked => {
-                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+                    .to_owned()
             }
+            Self::Websocket => format!(
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Accept: {}\r\n\r\n",
+                websocket::ACCEPT
+            ),
         }
     }
 
@@ -35,6 +50,7 @@ impl Framing {
                 out.extend_from_slice(event);
                 out.extend_from_slice(b"\n\r\n");
             }
+            Self::Websocket => websocket::append_text(event, out),
         }
     }
 }
@@ -52,6 +68,7 @@ pub(crate) fn serve(listen: SocketAddr, coalesce: bool) -> Result<()> {
 pub(crate) struct Floor {
     poll: Poll,
     listener: TcpListener,
+    /// That of the subscriber who came last: all of one floor want the same.
     framing: Framing,
     coalesce: bool,
     /// Every connection, at the index of its descriptor.
@@ -139,7 +156,8 @@ impl Floor {
             self.publisher = Some(fd);
             self.publish(events);
         } else if bytes.starts_with(b"GET ") {
-            write_all(stream, self.framing.head())?;
+            self.framing = Framing::of(bytes);
+            write_all(stream, self.framing.head().as_bytes())?;
             self.subscribers.push(fd);
         }
         Ok(())

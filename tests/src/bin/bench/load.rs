@@ -163,7 +163,7 @@ mod tests {
     use super::*;
     use crate::floor::Floor;
 
-    fn load_on_a_floor(coalesce: bool, subscribers: usize) -> Load {
+    fn load_on_a_floor(dialect: Dialect, coalesce: bool, subscribers: usize) -> Load {
         let (listening, address) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let mut floor = Floor::bind(([127, 0, 0, 1], 0).into(), coalesce)?;
@@ -171,15 +171,17 @@ mod tests {
             floor.run()
         });
         let address = address.recv().expect("the floor listens");
-        let request = Dialect::Floor.subscription(address).expect("a request");
-        let fleet = Fleet::open(address, &request, subscribers).expect("the floor answers");
-        Load::start(address, Dialect::Floor, "call/1", fleet).expect("the floor delivers")
+        let fleet = dialect.open(address, subscribers).expect("the floor answers");
+        Load::start(address, dialect, "call/1", fleet).expect("the floor delivers")
     }
 
     #[test]
     fn every_pace_delivers_everything() {
-        for coalesce in [false, true] {
-            let mut load = load_on_a_floor(coalesce, 3);
+        let floors = [Dialect::Floor, Dialect::FloorWs]
+            .into_iter()
+            .flat_map(|dialect| [(dialect, false), (dialect, true)]);
+        for (dialect, coalesce) in floors {
+            let mut load = load_on_a_floor(dialect, coalesce, 3);
             for pace in [Pace::Window(1), Pace::Window(8), Pace::Bursts(8), Pace::Rate(200)] {
                 let run = load.run(pace, Duration::from_millis(50), &[]).expect("nothing is lost");
                 assert!(run.events > 0);
@@ -190,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_paced_run_keeps_its_rate_and_its_latencies() {
-        let mut load = load_on_a_floor(false, 2);
+        let mut load = load_on_a_floor(Dialect::Floor, false, 2);
         let run = load.run(Pace::Rate(100), Duration::from_millis(100), &[]).expect("nothing is lost");
         assert_eq!(run.events, 10);
         assert_eq!(run.latencies_ns.len(), 20);

@@ -7,11 +7,11 @@
 //!
 //! | scenarios | what is measured | over |
 //! |---|---|---|
-//! | `…-w1`, `…-w32`, `…-w32-5k` | deliveries a second to streams | a server that writes prepared bytes to sockets |
+//! | `…-w1`, `…-w32`, `…-w32-5k` | deliveries a second to streams or websockets (`ws-…`) | a server that writes prepared bytes to sockets |
 //! | `…-disk` | the same, with the log on disk | the same |
 //! | `…-p99` | latency of paced deliveries | the same |
-//! | `…-idle` | private bytes per idle stream | |
-//! | `filters` | CPU time against 100,000 filters | that against ten |
+//! | `…-idle` | private bytes per idle stream, or websocket with two filters of its own | |
+//! | `filters`, `ws-filters` | CPU time against 100,000 filters | that against ten |
 //! | `ingest` | durable records a second, in requests of 100 | groups of 100 appended to a file written before |
 //! | `publishers` | durable events a second of 64 publishers of single events | the same server with `--data none` |
 //! | `hooks`, `hooks-durable` | webhooks a second from a backlog; durable: signed, log on disk | a client that sends the same bytes |
@@ -36,7 +36,7 @@
 //! | [`flow`] | the load of the log: publishers without subscribers |
 //! | [`hooks`], [`receiver`] | webhooks: backlog, the receiver that answers 200 |
 //! | [`floor`], [`disk`], [`hook`] | the floors of streams, of durable ingest and of webhooks |
-//! | [`dialect`], [`http`], [`stamp`] | what is said on the wire, and how a delivery is recognised |
+//! | [`dialect`], [`http`], [`websocket`], [`stamp`] | what is said on the wire, and how a delivery is recognised |
 //! | [`process`], [`machine`], [`socket`], [`folder`] | children, cores, sockets, folders on disk |
 //! | [`report`], [`rate`], [`stats`] | the table, rates, medians |
 
@@ -63,6 +63,7 @@ mod report;
 mod socket;
 mod stamp;
 mod stats;
+mod websocket;
 
 use std::process::ExitCode;
 

@@ -1,10 +1,13 @@
 //! One run of each kind, against one fresh server each, so that nothing is left over from the run before.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::Result;
-use crate::dialect::{Dialect, Template, create_handler, handler_href, open_handler};
+use crate::dialect::{
+    Dialect, Template, create_handler, filter_message, handler_href, is_success, open_handler,
+};
 use crate::disk::GROUP_RECORDS;
 use crate::fleet::Fleet;
 use crate::flow::{Flow, Until};
@@ -72,7 +75,7 @@ pub(crate) fn delivery(
     pace: Pace,
     span: Duration,
 ) -> Result<Run> {
-    with(server, log, None, |process| {
+    with(server, log, dialect.config(), |process| {
         subscribe(process.address(), dialect, subscribers)?.run(pace, span, &[process.id()])
     })
 }
@@ -98,21 +101,25 @@ pub(crate) fn publishers(server: Server, log: Log, span: Duration) -> Result<Rat
 }
 
 fn subscribe(address: SocketAddr, dialect: Dialect, subscribers: usize) -> Result<Load> {
-    let fleet = Fleet::open(address, &dialect.subscription(address)?, subscribers)?;
-    Load::start(address, dialect, SUBJECT, fleet)
+    Load::start(address, dialect, SUBJECT, dialect.open(address, subscribers)?)
 }
 
 /// Bytes of private memory per open stream that waits for events.
 pub(crate) fn idle(server: Server, dialect: Dialect, streams: usize) -> Result<f64> {
-    with(server, Log::Memory, None, |process| {
+    with(server, Log::Memory, dialect.config(), |process| {
         memory_per_stream(process.address(), process.id(), dialect, streams)
     })
 }
 
 fn memory_per_stream(address: SocketAddr, pid: u32, dialect: Dialect, streams: usize) -> Result<f64> {
-    let request = dialect.subscription(address)?;
+    // What the first of all costs (an eventhandler, a password that is checked) is no cost of a stream.
+    drop(dialect.open(address, 1)?);
     let before = settled_memory(pid)?;
-    let mut fleet = Fleet::open(address, &request, streams)?;
+    let mut fleet = dialect.open(address, streams)?;
+    if dialect == Dialect::Ws {
+        let filters = |index| filter_message(&[("type", "hangup"), ("username", &agent(index))]);
+        fleet.say(filters, is_success)?;
+    }
     let after = settled_memory(pid)?;
     // A stream that was closed meanwhile costs nothing, and must not pass for a cheap one.
     fleet.drain()?;
@@ -127,12 +134,49 @@ pub(crate) fn filters(server: Server, handlers: usize, span: Duration) -> Result
         let href = create_handlers(address, handlers)?;
         let fleet = Fleet::open(address, &open_handler(address, &href), 1)?;
         let subject = format!("call/call-{MATCHING_HANDLER}");
-        let mut load = Load::start(address, Dialect::Xms, &subject, fleet)?;
-        let before = Scheduled::of(process.id())?;
-        let run = load.run(Pace::Bursts(FILTER_BURST), span, &[])?;
-        let after = Scheduled::of(process.id())?;
-        Ok(after.ran_ns.saturating_sub(before.ran_ns) as f64 / f64::from(run.events))
+        cpu_per_event(&mut Load::start(address, Dialect::Xms, &subject, fleet)?, process.id(), span)
     })
+}
+
+/// The same of `sockets` websockets with `each` distinct filters each. The one that matches stands with the
+/// first of them; nothing reaches the others.
+pub(crate) fn socket_filters(server: Server, sockets: usize, each: usize, span: Duration) -> Result<f64> {
+    with(server, Log::Memory, Dialect::Ws.config(), |process| {
+        let address = process.address();
+        let open = |sockets: Range<usize>| {
+            let mut fleet = Dialect::Ws.open(address, sockets.len())?;
+            fleet.say(
+                |index| name_agents(each * (sockets.start + index)..each * (sockets.start + index + 1)),
+                is_success,
+            )?;
+            Ok::<_, crate::Error>(fleet)
+        };
+        let (fleet, mut others) = (open(0..1)?, open(1..sockets)?);
+        let subject = agent(each - 1);
+        let mut load = Load::start(address, Dialect::Ws, &subject, fleet)?;
+        let cpu_ns = cpu_per_event(&mut load, process.id(), span)?;
+        others.drain()?;
+        Ok(cpu_ns)
+    })
+}
+
+/// The message that filters for these agents, whichever of them an event names.
+fn name_agents(numbers: Range<usize>) -> String {
+    let names: Vec<_> = numbers.map(agent).collect();
+    let filters: Vec<_> = names.iter().map(|name| ("username", name.as_str())).collect();
+    filter_message(&filters)
+}
+
+fn agent(number: usize) -> String {
+    format!("agent-{number}")
+}
+
+/// Nanoseconds of the server's CPU time for one event of a load.
+fn cpu_per_event(load: &mut Load, pid: u32, span: Duration) -> Result<f64> {
+    let before = Scheduled::of(pid)?;
+    let run = load.run(Pace::Bursts(FILTER_BURST), span, &[])?;
+    let after = Scheduled::of(pid)?;
+    Ok(after.ran_ns.saturating_sub(before.ran_ns) as f64 / f64::from(run.events))
 }
 
 /// Creates eventhandlers `call-0`, `call-1` … and returns the path of the matching one.

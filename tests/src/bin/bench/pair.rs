@@ -33,6 +33,10 @@ const LOAD_BUSY: f64 = 0.8;
 const MANY_HANDLERS: usize = 100_000;
 const FEW_HANDLERS: usize = 10;
 
+/// So many websockets, and distinct filters of each.
+const MANY_SOCKETS: (usize, usize) = (100, 1000);
+const FEW_SOCKETS: (usize, usize) = (10, 1);
+
 /// Waiting deliveries in the memory scenario.
 const WAITING: u32 = 100_000;
 
@@ -47,6 +51,8 @@ pub(crate) enum Kind {
     Idle(Dialect),
     /// CPU time of publishing against many filters, over that against few.
     Filters,
+    /// The same of websockets.
+    SocketFilters,
     /// Durable records a second, over those of a file written before.
     Ingest,
     /// Events a second of publishers that wait for each answer: on disk, over in memory.
@@ -62,7 +68,7 @@ impl Kind {
     pub(crate) fn unit(self) -> Unit {
         match self {
             Self::Idle(_) | Self::HooksMemory => Unit::Bytes,
-            Self::FanOut { .. } | Self::Latency(_) | Self::Filters => Unit::Ratio,
+            Self::FanOut { .. } | Self::Latency(_) | Self::Filters | Self::SocketFilters => Unit::Ratio,
             Self::Ingest | Self::Publishers | Self::Hooks(_) => Unit::Ratio,
         }
     }
@@ -81,7 +87,7 @@ impl Kind {
                     Ok(measure::delivery(server, log, dialect, subscribers, Pace::Window(window), span)?.rate)
                 };
                 let ours = |server| run(server, log, words(server, dialect));
-                let floor = |_: &Rate| run(Server::Floor, Log::Memory, Dialect::Floor);
+                let floor = |_: &Rate| run(Server::Floor, Log::Memory, dialect.on_the_floor());
                 beside_the_floor(servers, ours, floor, |ours, floor| Ok(compare(ours, floor, "deliveries")))
             }
             Self::Latency(dialect) => {
@@ -92,7 +98,13 @@ impl Kind {
                 beside_the_floor(servers, run, |_| run(Server::Floor), compare_latencies)
             }
             Self::Idle(dialect) => each(servers, |server| idle(server, dialect)),
-            Self::Filters => each(servers, |server| filters(server, span)),
+            Self::Filters => each(servers, |server| {
+                filters(|handlers| measure::filters(server, handlers, span), FEW_HANDLERS, MANY_HANDLERS)
+            }),
+            Self::SocketFilters => each(servers, |server| {
+                let cpu_ns = |(sockets, each)| measure::socket_filters(server, sockets, each, span);
+                filters(cpu_ns, FEW_SOCKETS, MANY_SOCKETS)
+            }),
             Self::Ingest => {
                 let ours = |server| measure::ingest(server, span);
                 let compare = |ours: &Rate, floor: &Rate| Ok(compare(ours, floor, "records"));
@@ -123,7 +135,7 @@ impl Kind {
 
 /// What is said to a server: a floor has a dialect of its own.
 fn words(server: Server, dialect: Dialect) -> Dialect {
-    if server.package().is_some() { dialect } else { Dialect::Floor }
+    if server.package().is_some() { dialect } else { dialect.on_the_floor() }
 }
 
 fn each(servers: &[Server], sample: impl Fn(Server) -> Result<Sample>) -> Vec<Result<Sample>> {
@@ -203,9 +215,8 @@ fn idle(server: Server, dialect: Dialect) -> Result<Sample> {
     Ok(Sample::plain(value, format!("{value:.0} B per idle stream")))
 }
 
-fn filters(server: Server, span: Duration) -> Result<Sample> {
-    let few = measure::filters(server, FEW_HANDLERS, span)?;
-    let many = measure::filters(server, MANY_HANDLERS, span)?;
+fn filters<T>(cpu_ns: impl Fn(T) -> Result<f64>, few: T, many: T) -> Result<Sample> {
+    let (few, many) = (cpu_ns(few)?, cpu_ns(many)?);
     let (value, few_us, many_us) = (many / few, few / 1000.0, many / 1000.0);
     let note = format!("{value:.3}, {many_us:.2} µs to {few_us:.2} µs of CPU time an event");
     Ok(Sample::plain(value, note))

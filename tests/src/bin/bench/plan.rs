@@ -41,8 +41,8 @@ const fn w32_5k(dialect: Dialect) -> Kind {
 }
 
 #[rustfmt::skip]
-const SCENARIOS: [Scenario; 20] = {
-    use Dialect::{Sse, Xms};
+const SCENARIOS: [Scenario; 26] = {
+    use Dialect::{Sse, Ws, Xms};
     use Hooks::{Durable, Plain};
     use Log::{Disk, Memory};
     use Wanted::{AtLeast, AtMost, Stated};
@@ -53,15 +53,21 @@ const SCENARIOS: [Scenario; 20] = {
         Scenario { name: "sse-w1",        kind: w1(Sse, Memory),        mio: AtLeast(0.90), smol: AtLeast(0.80) },
         Scenario { name: "sse-w32",       kind: w32(Sse, Memory),       mio: AtLeast(12.0), smol: AtLeast(8.0) },
         Scenario { name: "sse-w32-5k",    kind: w32_5k(Sse),            mio: AtLeast(12.0), smol: AtLeast(8.0) },
+        Scenario { name: "ws-w1",         kind: w1(Ws, Memory),         mio: AtLeast(0.90), smol: AtLeast(0.80) },
+        Scenario { name: "ws-w32",        kind: w32(Ws, Memory),        mio: AtLeast(12.0), smol: AtLeast(8.0) },
+        Scenario { name: "ws-w32-5k",     kind: w32_5k(Ws),             mio: AtLeast(12.0), smol: AtLeast(8.0) },
         Scenario { name: "xms-w1-disk",   kind: w1(Xms, Disk),          mio: AtLeast(0.90), smol: AtLeast(0.80) },
         Scenario { name: "xms-w32-disk",  kind: w32(Xms, Disk),         mio: AtLeast(12.0), smol: AtLeast(8.0) },
         Scenario { name: "sse-w1-disk",   kind: w1(Sse, Disk),          mio: AtLeast(0.90), smol: AtLeast(0.80) },
         Scenario { name: "sse-w32-disk",  kind: w32(Sse, Disk),         mio: AtLeast(12.0), smol: AtLeast(8.0) },
         Scenario { name: "xms-p99",       kind: Kind::Latency(Xms),     mio: AtMost(1.10),  smol: AtMost(1.20) },
         Scenario { name: "sse-p99",       kind: Kind::Latency(Sse),     mio: AtMost(1.10),  smol: AtMost(1.20) },
+        Scenario { name: "ws-p99",        kind: Kind::Latency(Ws),      mio: AtMost(1.10),  smol: AtMost(1.20) },
         Scenario { name: "xms-idle",      kind: Kind::Idle(Xms),        mio: AtMost(600.0), smol: AtMost(1200.0) },
         Scenario { name: "sse-idle",      kind: Kind::Idle(Sse),        mio: AtMost(600.0), smol: AtMost(1200.0) },
+        Scenario { name: "ws-idle",       kind: Kind::Idle(Ws),         mio: AtMost(1200.0), smol: Stated },
         Scenario { name: "filters",       kind: Kind::Filters,          mio: AtMost(2.0),   smol: AtMost(2.0) },
+        Scenario { name: "ws-filters",    kind: Kind::SocketFilters,    mio: AtMost(2.0),   smol: AtMost(2.0) },
         Scenario { name: "ingest",        kind: Kind::Ingest,           mio: AtLeast(0.60), smol: AtLeast(0.60) },
         Scenario { name: "publishers",    kind: Kind::Publishers,       mio: AtLeast(0.80), smol: AtLeast(0.80) },
         Scenario { name: "hooks",         kind: Kind::Hooks(Plain),     mio: AtLeast(0.80), smol: AtLeast(0.70) },

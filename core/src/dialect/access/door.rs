@@ -1,20 +1,17 @@
-//! Who may use `/v1`: without tokens, peers on this machine alone, and only when nothing hints that somebody else
-//! speaks through them. A proxy on the same host and a name that was rebound to 127.0.0.1 must not open the door.
+//! `/v1` without tokens: open to peers on this machine alone, and only when nothing hints that somebody else speaks
+//! through them. A proxy on the same host and a name that was rebound to 127.0.0.1 must not open the door.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::ground::network::is_loopback;
-use crate::hub::Hub;
 use crate::wire::http::head::Head;
-use crate::wire::http::reply::Fields;
 
 /// Header fields that a proxy adds.
 const PROXY_FIELDS: [&str; 6] =
     ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"];
 
 /// Why a peer may not use `/v1`, if so. `forwarded`: a proxy of ours has said that it is this peer.
-#[must_use]
-pub fn native_refusal(peer: IpAddr, forwarded: bool, head: &Head<'_>) -> Option<&'static str> {
+pub(super) fn refusal(peer: IpAddr, forwarded: bool, head: &Head<'_>) -> Option<&'static str> {
     if !is_loopback(peer) {
         return Some("without tokens, /v1 is open to peers on this machine alone");
     }
@@ -26,29 +23,6 @@ pub fn native_refusal(peer: IpAddr, forwarded: bool, head: &Head<'_>) -> Option<
         return Some("without tokens, /v1 is open only when Host is localhost or a loopback address");
     }
     None
-}
-
-/// A page of this very host.
-#[must_use]
-pub fn is_own_origin(origin: &str, head: &Head<'_>) -> bool {
-    head.host.is_some_and(|host| origin.split_once("://").is_some_and(|(_, o)| o.eq_ignore_ascii_case(host)))
-}
-
-/// A page of an origin that `[native] allowed_origins` lists.
-#[must_use]
-pub fn is_allowed_origin(hub: &Hub, origin: &str) -> bool {
-    hub.config.native.allowed_origins.iter().any(|allowed| allowed == origin)
-}
-
-/// What lets a page of a listed origin read the answer (the Fetch standard's CORS protocol).
-#[must_use]
-pub fn cors_fields(hub: &Hub, head: &Head<'_>) -> Fields {
-    match head.field("origin") {
-        Some(origin) if is_allowed_origin(hub, origin) => {
-            vec![("Access-Control-Allow-Origin", origin.to_owned()), ("Vary", "Origin".to_owned())]
-        }
-        Some(_) | None => Vec::new(),
-    }
 }
 
 /// Whether a `Host` value is `localhost` or a loopback address, with or without a port.
@@ -93,11 +67,7 @@ mod tests {
         ] {
             let text = format!("GET /v1/events HTTP/1.1\r\n{fields}\r\n");
             let head = parse(text.as_bytes(), 100).unwrap();
-            assert_eq!(
-                native_refusal(peer.parse().unwrap(), false, &head).is_none(),
-                open,
-                "{peer} {fields}"
-            );
+            assert_eq!(refusal(peer.parse().unwrap(), false, &head).is_none(), open, "{peer} {fields}");
         }
     }
 }

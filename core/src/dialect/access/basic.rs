@@ -1,0 +1,63 @@
+//! Basic authentication (RFC 7617): a user's name and password with every request.
+
+use data_encoding::BASE64;
+
+use super::{Asker, Entry, Who, barred, challenge, credentials, quoted};
+use crate::dialect::problem::problem;
+use crate::ground::config::{Rights, User};
+use crate::hub::Hub;
+use crate::hub::access::checks::{Checked, Claim};
+use crate::wire::http::head::Head;
+
+/// What a password is held against when there is no user at all: as dear as those that `passwd` makes.
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$b2ZmaG9va29mZmhvb2s$bm9ib2R5bm9ib2R5bm9ib2R5bm9ib2R5bm9ib2R5bm8";
+
+/// Asks for one of `users`. `realm` is the section of the config file that lists them, such as `xms.app.legacy`; the
+/// client sees it.
+pub fn basic(hub: &mut Hub, asker: Asker, head: &Head<'_>, users: &[User], realm: &str) -> Entry {
+    if let Some(refused) = barred(hub, asker) {
+        return refused;
+    }
+    // RFC 7617 section 2.1: names and passwords are UTF-8.
+    let again = || challenge(401, format!("Basic realm={}, charset=\"UTF-8\"", quoted(realm)));
+    let Some(offered) = credentials(head, "basic") else {
+        hub.give_reason(None, format!("it named no user of [{realm}]"));
+        return again();
+    };
+    let decoded = BASE64.decode(offered.as_bytes()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let Some((name, password)) = decoded.as_deref().and_then(|text| text.split_once(':')) else {
+        hub.wrong_credential(None, format!("what it sent for [{realm}] is no name and password"));
+        return again();
+    };
+    let user = users.iter().find(|user| user.name == name);
+    // A name that nobody has costs the same check, so that time does not tell which names there are.
+    let hash = user.or(users.first()).map_or(NOBODY, |user| &user.password_hash);
+    let claim = Claim { user: name, known: user.is_some(), hash, password: password.as_bytes() };
+    match (hub.check(asker.conn, claim), user) {
+        (Checked::Right, Some(user)) => {
+            let who = Who { name: name.into(), rights: Rights::default(), only: user.only.clone() };
+            Entry::Admitted(hub.admit(asker.conn, who))
+        }
+        (Checked::Waits, _) => Entry::Waits,
+        (Checked::Full, _) => {
+            hub.give_reason(Some(name), "too many passwords are being checked ([limits] checks_waiting)");
+            Entry::Refused(problem(503, super::sentence(503)).with("Retry-After", "1"))
+        }
+        (Checked::Wrong | Checked::Right, None) => {
+            let line = format!("users = [{{ name = \"{name}\", password_hash = \"...\" }}]");
+            hub.wrong_credential(
+                Some(name),
+                format!("there is no user \"{name}\"; [{realm}] {line} admits it"),
+            );
+            again()
+        }
+        (Checked::Wrong, Some(_)) => {
+            let text = format!(
+                "wrong password for \"{name}\"; the password_hash of another one (passwd makes it) in [{realm}] users admits it"
+            );
+            hub.wrong_credential(Some(name), text);
+            again()
+        }
+    }
+}

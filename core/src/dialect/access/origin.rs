@@ -1,0 +1,53 @@
+//! Pages that ask: a browser names the origin of the page in `Origin`, and a page of another host may ask only if the
+//! dialect's settings list it. Who sends no `Origin` is no page.
+
+use crate::dialect::problem::problem;
+use crate::ground::config::Config;
+use crate::hub::Hub;
+use crate::wire::http::head::Head;
+use crate::wire::http::reply::{Fields, Reply};
+
+/// Why a page may not ask, if so. `section` is where its origin could be listed, such as `native`, and `allowed` the
+/// list there.
+pub fn origin(
+    hub: &mut Hub,
+    head: &Head<'_>,
+    section: &str,
+    allowed: impl Fn(&Config) -> &[String],
+) -> Option<Reply> {
+    let origin = head.field("origin")?;
+    if is_own(origin, head) || is_listed(origin, allowed(&hub.config)) {
+        return None;
+    }
+    let text =
+        format!("its origin {origin} is not listed; [{section}] allowed_origins = [\"{origin}\"] admits it");
+    hub.give_reason(None, text);
+    Some(problem(403, &format!("this origin is not among [{section}] allowed_origins")))
+}
+
+/// What lets a page of a listed origin read the answer (the Fetch standard's CORS protocol).
+#[must_use]
+pub fn cors_fields(hub: &Hub, head: &Head<'_>) -> Fields {
+    match head.field("origin") {
+        Some(origin) if is_listed(origin, &hub.config.native.allowed_origins) => {
+            vec![("Access-Control-Allow-Origin", origin.to_owned()), ("Vary", "Origin".to_owned())]
+        }
+        Some(_) | None => Vec::new(),
+    }
+}
+
+/// An answer that such a page may read.
+#[must_use]
+pub fn with_cors(hub: &Hub, head: &Head<'_>, mut reply: Reply) -> Reply {
+    reply.fields.extend(cors_fields(hub, head));
+    reply
+}
+
+/// A page of this very host.
+fn is_own(origin: &str, head: &Head<'_>) -> bool {
+    head.host.is_some_and(|host| origin.split_once("://").is_some_and(|(_, o)| o.eq_ignore_ascii_case(host)))
+}
+
+fn is_listed(origin: &str, allowed: &[String]) -> bool {
+    allowed.iter().any(|allowed| allowed == origin)
+}

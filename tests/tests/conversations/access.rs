@@ -1,0 +1,170 @@
+//! Who may come in: passwords that are checked off the loop, tokens with rights, failures that are counted, what only some
+//! may see, and what the log, the audit log and the records say of it.
+
+use offhook_core::ground::config::{Only, User, XmsApp};
+use offhook_core::{Completion, Config};
+use offhook_tests::memory::checks::hash;
+use offhook_tests::memory::read::Reply;
+use offhook_tests::memory::write::{get, request};
+use offhook_tests::memory::{Peer, World};
+
+use crate::common::{COLLECTION, assert_xms_error};
+
+/// Basic credentials as a header field (RFC 7617).
+fn basic(name: &str, password: &str) -> String {
+    let text = data_encoding::BASE64.encode(format!("{name}:{password}").as_bytes());
+    format!("Authorization: Basic {text}\r\n")
+}
+
+fn user(name: &str, password: &str, only: &[(&str, &str)]) -> User {
+    User { name: name.to_owned(), password_hash: hash(password), only: scope(only) }
+}
+
+fn scope(only: &[(&str, &str)]) -> Only {
+    Only(only.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+}
+
+/// The application `app` with these users.
+fn with_users(users: &[User]) -> Config {
+    let mut config = Config::default();
+    config.xms.apps = vec![XmsApp { name: "app".to_owned(), users: users.into(), ..XmsApp::default() }];
+    config
+}
+
+/// A list of eventhandlers, asked for with these header fields.
+fn list(fields: &str) -> Vec<u8> {
+    request("GET", COLLECTION, fields, "")
+}
+
+/// Asks, lets all checks be done, and takes the reply.
+#[track_caller]
+fn ask(world: &mut World, peer: Peer, request: impl AsRef<[u8]>) -> Reply {
+    world.send(peer, request);
+    world.finish_checks();
+    world.next_reply(peer).expect("a whole reply")
+}
+
+#[test]
+fn a_user_with_a_password_comes_in() {
+    let mut world = World::with(with_users(&[user("ann", "sesame", &[]), user("bob", "s:b", &[])]), 1);
+    let peer = world.connect_from(0, "192.0.2.1:1");
+    let challenge = "Basic realm=\"xms.app.app\", charset=\"UTF-8\"";
+    for (fields, status) in [
+        (String::new(), 401),
+        (basic("ann", "sesame"), 200),
+        (basic("ann", "sesame").replace("Basic", "bAsIc"), 200),
+        (basic("bob", "s:b"), 200),
+        (basic("ann", "s:b"), 401),
+        (basic("Ann", "sesame"), 401),
+        ("Authorization: Basic\r\n".to_owned(), 401),
+        ("Authorization: Basic !\r\n".to_owned(), 401),
+        (format!("Authorization: Basic {}\r\n", data_encoding::BASE64.encode(b"ann")), 401),
+        ("Authorization: Bearer sesame\r\n".to_owned(), 401),
+    ] {
+        let reply = ask(&mut world, peer, list(&fields));
+        assert_eq!(reply.status, status, "{fields}");
+        if status == 401 {
+            assert_xms_error(&reply, 401);
+            assert_eq!(reply.field("www-authenticate"), Some(challenge), "{fields}");
+            assert!(!reply.text().contains("ann"), "no part is named: {}", reply.text());
+        }
+    }
+}
+
+/// RFC 9110 section 11.6.1 wants a challenge; which part was wrong is in the log alone.
+#[test]
+fn the_log_says_which_part_was_wrong_and_what_would_admit() {
+    let mut world = World::with(with_users(&[user("ann", "sesame", &[])]), 1);
+    let peer = world.connect_from(0, "192.0.2.1:1");
+    let mut same = Vec::new();
+    for (fields, part) in [
+        (basic("ann", "x"), "wrong password for \"ann\""),
+        (basic("eve", "x"), "users = [{ name = \"eve\", password_hash = \"...\" }] admits it"),
+    ] {
+        same.push(ask(&mut world, peer, list(&fields)));
+        let notes = world.take_notes();
+        assert!(notes.len() == 1 && notes[0].text.contains(part), "{notes:?}");
+        assert!(notes[0].text.starts_with("xms: 192.0.2.1 was refused: "), "{notes:?}");
+        assert!(!notes[0].text.contains("sesame"));
+    }
+    assert_eq!(same[0], same[1]);
+}
+
+/// The head stays where it is until the check is done, and so does all behind it.
+#[test]
+fn a_request_waits_for_its_check() {
+    let mut world = World::with(with_users(&[user("ann", "sesame", &[])]), 1);
+    let (one, other) = (world.connect(), world.connect());
+    let wanted = list(&basic("ann", "sesame"));
+    world.send(one, [wanted.clone(), get("/healthz"), wanted.clone()].concat());
+    world.send(other, &wanted[..20]);
+    world.send(other, &wanted[20..]);
+    assert_eq!(world.checking(), 1, "equal credentials share a check");
+    assert!(world.received(one).is_empty() && world.received(other).is_empty());
+    world.pass(60_000);
+    assert!(!world.is_closed(one), "a peer that waits for us has no deadline");
+    world.end(other);
+    assert!(!world.is_closed(other), "a half-closed one still wants its answer");
+    world.finish_check();
+    let statuses: Vec<u16> = std::iter::from_fn(|| world.next_reply(one)).map(|reply| reply.status).collect();
+    assert_eq!(statuses, [200, 200, 200]);
+    assert_eq!(world.next_reply(other).map(|reply| reply.status), Some(200));
+    assert!(world.is_closed(other));
+    assert_eq!(ask(&mut world, one, wanted).status, 200);
+    assert_eq!(world.checking(), 0, "what was right is remembered");
+    world.pass(75_000);
+    assert!(world.is_closed(one), "an idle one has its deadline again");
+}
+
+#[test]
+fn a_check_outlives_its_connection_and_a_reload() {
+    let mut world = World::with(with_users(&[user("ann", "old", &[])]), 1);
+    let (gone, peer) = (world.connect(), world.connect());
+    world.send(gone, list(&basic("ann", "old")));
+    world.send(peer, list(&basic("ann", "old")));
+    world.break_off(gone);
+    let config = with_users(&[user("ann", "new", &[])]);
+    world.tell(|| Completion::Reloaded(Box::new(config.clone())));
+    world.finish_check();
+    assert_eq!(world.checking(), 1, "it is judged again by what holds now");
+    world.finish_check();
+    assert_eq!(world.next_reply(peer).map(|reply| reply.status), Some(401));
+    assert_eq!(ask(&mut world, peer, list(&basic("ann", "new"))).status, 200);
+    world.send(peer, list(&basic("ann", "other")));
+    world.tell(|| Completion::Stop);
+    world.finish_check();
+    assert!(world.is_ended(peer));
+}
+
+#[test]
+fn few_checks_run_and_few_wait() {
+    let mut config = with_users(&[user("ann", "sesame", &[])]);
+    (config.limits.checks_running, config.limits.checks_waiting) = (2, 3);
+    let mut world = World::with(config, 1);
+    let peers: Vec<Peer> = (0..6).map(|_| world.connect()).collect();
+    for (at, peer) in peers.iter().enumerate() {
+        world.send(*peer, list(&basic("ann", &at.to_string())));
+    }
+    assert_eq!(world.checking(), 2);
+    let reply = world.next_reply(peers[5]).expect("there is no room for the last");
+    assert_xms_error(&reply, 503);
+    assert_eq!(reply.field("retry-after"), Some("1"));
+    world.break_off(peers[3]);
+    assert_eq!(world.finish_checks(), 4, "nobody waits for that of the one who left");
+    for at in [0, 1, 2, 4] {
+        assert_eq!(world.next_reply(peers[at]).map(|reply| reply.status), Some(401));
+    }
+}
+
+/// A user who is not there costs the same check, and no answer comes sooner.
+#[test]
+fn an_unknown_user_costs_a_check_and_is_never_right() {
+    let mut world = World::with(with_users(&[user("ann", "sesame", &[])]), 1);
+    let peer = world.connect();
+    for _ in 0..2 {
+        world.send(peer, list(&basic("eve", "sesame")));
+        assert_eq!(world.checking(), 1);
+        world.finish_check();
+        assert_eq!(world.next_reply(peer).map(|reply| reply.status), Some(401));
+    }
+}
