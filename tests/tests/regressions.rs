@@ -63,7 +63,7 @@ impl World {
         while let Some(action) = self.engines[shard].poll_action() {
             match action {
                 Action::Read { .. } | Action::Dial(..) | Action::Resolve(..) | Action::Check { .. } => {
-                    unreachable!("no log is kept, nobody is called, and nobody has a password")
+                    unreachable!("no log is kept, nobody is called, nobody logs in")
                 }
                 Action::Append(records) => {
                     self.take_mail(shard);

@@ -73,11 +73,13 @@ pub fn certified(
         .map_err(|error| ("key", format!("`key` holds no private key in PEM: {error}")))?;
     webpki::EndEntityCert::try_from(&chain[0])
         .map_err(|error| ("cert", format!("the first certificate of `cert` is none: {error}")))?;
-    CertifiedKey::from_der(chain, key, provider).map(Arc::new).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => {
-            ("key", "`key` is not the key of the first certificate of `cert`".to_owned())
-        }
-        error => ("key", format!("`key` cannot be used: {error}")),
+    CertifiedKey::from_der(chain, key, provider).map(Arc::new).map_err(|error| {
+        let text = if matches!(error, rustls::Error::InconsistentKeys(_)) {
+            "`key` is not the key of the first certificate of `cert`".to_owned()
+        } else {
+            format!("`key` cannot be used: {error}")
+        };
+        ("key", text)
     })
 }
 
