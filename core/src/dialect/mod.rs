@@ -6,6 +6,7 @@
 pub mod access;
 pub mod destination;
 pub mod isr;
+pub mod isymphony;
 pub mod native;
 pub mod outbox;
 pub mod problem;
@@ -43,8 +44,9 @@ pub fn all(hub: &mut Hub) -> Vec<Box<dyn Dialect>> {
     vec![
         Box::new(xms::Xms::new(hub, 0)),
         Box::new(native::Native::new(hub, 1)),
-        Box::new(outbox::Deliveries::new(hub, 2)),
-        Box::new(wcs::Wcs::new(hub, 3)),
+        Box::new(isymphony::Isymphony::new(hub, 2)),
+        Box::new(outbox::Deliveries::new(hub, 3)),
+        Box::new(wcs::Wcs::new(hub, 4)),
     ]
 }
 

@@ -75,10 +75,40 @@ impl Test {
     /// Whether a property with this value, or without one, passes.
     #[must_use]
     pub fn admits(&self, value: Option<&str>) -> bool {
-        match value {
-            None => self.absent,
-            Some(value) => self.patterns.iter().any(|p| p.admits(value)),
+        let Some(value) = value else { return self.absent };
+        // They are sorted: any value, then values, then beginnings.
+        let before = |p: &Pattern| match p {
+            Pattern::Any => true,
+            Pattern::Exact(exact) => **exact < *value,
+            Pattern::Prefix(_) => false,
+        };
+        let at = self.patterns.partition_point(before);
+        let prefixes = self.patterns.iter().rev().take_while(|p| matches!(p, Pattern::Prefix(_)));
+        self.patterns.first() == Some(&Pattern::Any)
+            || matches!(self.patterns.get(at), Some(Pattern::Exact(exact)) if **exact == *value)
+            || prefixes.into_iter().any(|p| p.admits(value))
+    }
+}
+
+/// Many patterns at once; each is added as [`Clause::or`] does it.
+impl<N: Into<Cow<'static, str>>> FromIterator<(N, Pattern)> for Clause {
+    fn from_iter<I: IntoIterator<Item = (N, Pattern)>>(pairs: I) -> Clause {
+        let mut pairs: Vec<_> = pairs.into_iter().map(|(name, pattern)| (name.into(), pattern)).collect();
+        pairs.sort_unstable();
+        pairs.dedup();
+        let mut tests: Vec<(Cow<'static, str>, Test)> = Vec::new();
+        for (name, pattern) in pairs {
+            match tests.last_mut() {
+                Some((last, test)) if *last == name => {
+                    // Any value stands first, and alone.
+                    if test.patterns.first() != Some(&Pattern::Any) {
+                        test.patterns.push(pattern);
+                    }
+                }
+                Some(_) | None => tests.push((name, Test { absent: false, patterns: vec![pattern] })),
+            }
         }
+        Clause { tests }
     }
 }
 
@@ -177,6 +207,20 @@ mod tests {
     }
 
     #[test]
+    fn one_of_many_patterns_is_found() {
+        let clause: Clause =
+            ["m", "a", "z", "f.*", "b.*"].map(|p| ("x", Pattern::with_wildcards(p))).into_iter().collect();
+        let (_, test) = &clause.tests()[0];
+        for (value, admitted) in
+            [("a", true), ("m", true), ("z", true), ("f.1", true), ("b.", true), ("b", false), ("n", false)]
+        {
+            assert_eq!(test.admits(Some(value)), admitted, "{value}");
+            assert_eq!(test.patterns.iter().any(|p| p.admits(value)), admitted, "{value}");
+        }
+        assert!(!test.admits(None));
+    }
+
+    #[test]
     fn normal_form() {
         let clause = |pairs: &[(&'static str, &str)]| {
             let mut clause = Clause::default();
@@ -190,5 +234,13 @@ mod tests {
             clause(&[("a", "2"), ("b", "0"), ("b", "1")])
         );
         assert_eq!(clause(&[("a", "1"), ("a", "*"), ("a", "2")]), clause(&[("a", "*")]));
+        for pairs in [
+            &[("b", "1"), ("a", "2"), ("b", "0"), ("b", "1"), ("a", "x.*")][..],
+            &[("a", "1"), ("a", "*"), ("a", "2"), ("b", "b.*"), ("b", "*")],
+            &[],
+        ] {
+            let all = pairs.iter().map(|(name, pattern)| (*name, Pattern::with_wildcards(pattern)));
+            assert_eq!(all.collect::<Clause>(), clause(pairs));
+        }
     }
 }

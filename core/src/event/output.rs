@@ -146,10 +146,16 @@ impl Output {
         self.parts.push(Part::Static(bytes));
     }
 
-    /// Puts private bytes after the parts; before the rest of the feed, but never inside a frame.
+    /// Puts private bytes after the parts; before the rest of the feed, but never inside a frame. What comes in small
+    /// pieces shares buffers, so that a peer that asks for many of them cannot make a long list.
     pub fn interject_bytes(&mut self, bytes: Vec<u8>, arena: Option<&Arena>) {
         self.finish_frame(arena);
-        self.parts.push(Part::Bytes(bytes));
+        match self.parts.last_mut() {
+            Some(Part::Bytes(last)) if (last.len() + bytes.len()) as u64 <= COMPACT_BYTES => {
+                last.extend_from_slice(&bytes);
+            }
+            _ => self.parts.push(Part::Bytes(bytes)),
+        }
     }
 
     /// Puts a run of the arena after the parts.
@@ -268,12 +274,6 @@ impl Output {
     #[must_use]
     pub fn has_lost_parts(&self, arena: &Arena) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Run(run) if run.start < arena.start()))
-    }
-
-    /// How many private frames wait.
-    #[must_use]
-    pub fn private_frames(&self) -> usize {
-        self.parts.len()
     }
 
     /// The feed that follows the parts.
@@ -505,4 +505,32 @@ impl Output {
 fn without_chunk_framing(frame: &[u8]) -> Vec<u8> {
     let start = frame.iter().position(|b| *b == b'\n').map_or(0, |at| at + 1);
     frame[start..frame.len().saturating_sub(2).max(start)].to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_private_pieces_share_buffers() {
+        let mut output = Output::default();
+        for at in 0..100_000u32 {
+            output.interject_bytes(at.to_be_bytes().to_vec(), None);
+            // The peer reads a little now and then, and not at frame boundaries.
+            if at % 1_000 == 999 {
+                output.advance(7, &[], 0);
+            }
+        }
+        assert_eq!(output.private_bytes(), 400_000 - 700);
+        assert!(output.parts.len() as u64 <= 400_000 / COMPACT_BYTES + 1, "{} parts", output.parts.len());
+        let mut came = Vec::new();
+        while output.private_bytes() > 0 {
+            let lent = output.lend(&[], 0, Lending::default());
+            let len = lent.len();
+            lent.slices().iter().for_each(|slice| came.extend_from_slice(slice));
+            output.advance(len, &[], 0);
+        }
+        let sent: Vec<u8> = (0..100_000u32).flat_map(u32::to_be_bytes).collect();
+        assert_eq!(came, sent[700..]);
+    }
 }

@@ -1,5 +1,9 @@
 //! Projections: an event's facts under the names that a dialect's clients know.
 
+mod isymphony;
+
+pub use isymphony::Isymphony;
+
 use super::event::{Event, Fact};
 use super::filter::{Properties, SCOPE_MARK};
 

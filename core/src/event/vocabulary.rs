@@ -1,7 +1,7 @@
 //! The vocabulary: each canonical event type and its word in every dialect that has one. This table is data in one
 //! place; the config file adds rows ([`crate::ground::config::VocabularyRow`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ground::config::VocabularyRow;
 
@@ -189,6 +189,16 @@ impl Vocabulary {
         let mut words: BTreeMap<&str, &str> = built_in.chain(added).collect();
         words.retain(|_, word| !word.is_empty());
         words
+    }
+
+    /// The iSymphony types of the table, where `added` rows replace built-in ones.
+    #[must_use]
+    pub fn isymphony_words(added: &[VocabularyRow]) -> BTreeSet<Box<str>> {
+        let built_in = ROWS.iter().map(|(event_type, _, isymphony, ..)| (*event_type, *isymphony));
+        let added =
+            added.iter().map(|row| (row.event_type.as_str(), row.isymphony.as_deref().unwrap_or_default()));
+        let words: BTreeMap<&str, &str> = built_in.chain(added).collect();
+        words.into_values().filter(|word| !word.is_empty()).map(Into::into).collect()
     }
 
     /// The word of `tongue` for a canonical type.

@@ -2,6 +2,7 @@
 
 mod access;
 mod calls;
+mod isymphony;
 mod tls;
 mod wcs;
 
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 pub use access::{Auth, Only, Right, Rights, Token, User};
 pub use calls::{Proxy, TlsBase};
+pub use isymphony::Isymphony;
 pub use tls::{ListenerTls, WallClock};
 pub use wcs::{ErrorEvent, HookPolicy, Keepalive, OnError, RestPolicy, Wcs, WcsApp, WcsTls};
 
@@ -19,7 +21,7 @@ use super::limits::Limits;
 use super::network::Network;
 
 /// The names of the dialects, as `[[listener]] dialects` lists them.
-pub const DIALECTS: &[&str] = &["xms", "native", "wcs"];
+pub const DIALECTS: &[&str] = &["xms", "native", "isymphony", "wcs"];
 
 /// The whole configuration of an engine.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +38,8 @@ pub struct Config {
     pub native: Native,
     /// `[xms]`.
     pub xms: Xms,
+    /// `[isymphony]`.
+    pub isymphony: Isymphony,
     /// `[wcs]`.
     pub wcs: Wcs,
     /// `[metrics] allow`: addresses beside loopback that may read `/healthz`, `/readyz` and `/metrics`.

@@ -90,6 +90,18 @@ limits! {
     xms_progress_ms = 1_000, "From one record of how far open XMS streams have come to the next: what a client may get twice after a crash.";
     xms_event_bytes = 65_535, "One XMS event: clients read at most four hex digits. Beyond: left out, counted, logged.";
     xms_arena_bytes = 67_108_864, "Rendered XMS events kept for streams and replay. Beyond: the oldest go, counted per eventhandler.";
+    isymphony_connections = 20_000, "Websockets of iSymphony per shard. Beyond: 503 with Retry-After.";
+    isymphony_connections_per_address = 0, "Of these, from one address; 0 = no bound, for many agents may sit behind one. Beyond: 503 with Retry-After.";
+    isymphony_message_bytes = 65_536, "A message of an iSymphony client. Beyond: closed with 1009.";
+    isymphony_messages = 100, "Messages of one iSymphony client within `isymphony_messages_ms`. Beyond: closed with 1008.";
+    isymphony_messages_ms = 10_000, "The time over which they are counted.";
+    isymphony_filters = 1_000, "Filters of one message. Beyond: an error, and the old ones stay.";
+    isymphony_depth = 64, "Nesting of arrays and objects in a message. Beyond: an error.";
+    isymphony_types = 1_000, "Event types that are remembered, so that a filter for one that never came is noted. Beyond: the new one counts as never seen.";
+    isymphony_backlog_events = 1_000, "Events that wait for a slow iSymphony client. Beyond: the oldest are dropped, counted, and the client is told.";
+    isymphony_backlog_bytes = 1_048_576, "Bytes of these events. Beyond: as above.";
+    isymphony_stall_ms = 60_000, "An iSymphony client that takes no byte while events wait. Beyond: closed with 1013.";
+    isymphony_arena_bytes = 67_108_864, "Rendered iSymphony events kept for slow clients. Beyond: the oldest go, and those who had not read them are told.";
     calls = 4_096, "Requests to servers of others under way at a time, per shard; each takes a connection. Beyond: they fail at once, and are tried again as if no connection had been made.";
     calls_idle = 1_024, "Connections to servers of others that wait for the next request, per shard. Beyond: closed after their answer.";
     calls_idle_per_target = 64, "Of these, to one server. Beyond: closed after their answer.";

@@ -1,7 +1,7 @@
 //! Address ranges in CIDR form (RFC 4632), as access lists in the config name them.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// An address and the number of its leading bits that count: `127.0.0.0/8`, `::1/128`, `192.0.2.7`.
@@ -10,6 +10,12 @@ pub struct Network {
     address: IpAddr,
     prefix: u8,
 }
+
+/// This machine: 127.0.0.0/8 and ::1.
+pub const LOOPBACK: [Network; 2] = [
+    Network { address: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), prefix: 8 },
+    Network { address: IpAddr::V6(Ipv6Addr::LOCALHOST), prefix: 128 },
+];
 
 impl Network {
     /// Whether `peer` lies inside; a v4-mapped v6 address counts as its v4 address.
@@ -95,6 +101,7 @@ mod tests {
             let network: Network = network.parse().unwrap();
             assert_eq!(network.contains(peer.parse().unwrap()), inside, "{network} {peer}");
         }
+        assert_eq!(LOOPBACK.map(|network| network.to_string()), ["127.0.0.0/8", "::1/128"]);
     }
 
     #[test]

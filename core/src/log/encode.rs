@@ -17,11 +17,23 @@ use crate::ground::id::{Epoch, Seq};
 use crate::ground::time::Wall;
 
 /// The parts of the server that keep state of their own in the log.
-pub const PARTS: &[&str] = &["xms", "native", "outbox", "wcs", "isr", "webhook"];
+pub const PARTS: &[&str] = &["xms", "native", "outbox", "wcs", "isr", "webhook", "isymphony"];
 
 /// Parts that cause records by themselves; another name is read back as `server`.
-const SERVERS: &[&str] =
-    &["demo", "stream", "expiry", "log", "outbox", "config", "wcs", "isr", "webhook", "native", "xms"];
+const SERVERS: &[&str] = &[
+    "demo",
+    "stream",
+    "expiry",
+    "log",
+    "outbox",
+    "config",
+    "wcs",
+    "isr",
+    "webhook",
+    "native",
+    "xms",
+    "isymphony",
+];
 
 const EVENT: u8 = 1;
 const CHANGE: u8 = 2;

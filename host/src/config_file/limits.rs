@@ -9,7 +9,7 @@ use toml::de::DeTable;
 use super::reader::{Keys, Reader};
 
 /// Rows that are planned and this version does not have.
-const LATER: &[&str] = &["isymphony_connections", "isymphony_connections_per_address", "sep_subscriptions"];
+const LATER: &[&str] = &["sep_subscriptions"];
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -45,7 +45,7 @@ pub(super) fn bounds(name: &str) -> RangeInclusive<u64> {
         "read_buffer_bytes" | "head_bytes" | "reply_bytes" => KIB..=1_024 * MIB,
         "publish_bytes" => KIB..=1_024 * MIB,
         "read_bytes" => 4 * KIB..=16 * MIB,
-        "retained_bytes" | "xms_arena_bytes" => MIB..=TIB,
+        "retained_bytes" | "xms_arena_bytes" | "isymphony_arena_bytes" => MIB..=TIB,
         // A head and a few groups at least; a segment is read into memory at a start.
         "log_segment_bytes" => 64 * KIB..=1_024 * MIB,
         "log_group_bytes" => KIB..=256 * MIB,
@@ -62,7 +62,10 @@ pub(super) fn bounds(name: &str) -> RangeInclusive<u64> {
         // Each has a thread, and takes the memory that its hash asks for.
         "checks_running" => 1..=64,
         "checks_remembered" | "failed_logins_per_address" => 0..=1_000_000,
-        "dedup_events" => 0..=100_000_000,
+        "dedup_events" | "isymphony_connections_per_address" => 0..=100_000_000,
+        // The text is read into memory, and the depth bounds nothing but itself.
+        "isymphony_message_bytes" => KIB..=16 * MIB,
+        "isymphony_depth" => 3..=128,
         "log_readers" => 1..=10_000,
         "retained_ms" => 1_000..=3_650 * DAY_MS,
         _ if name.ends_with("_ms") => 1..=30 * DAY_MS,

@@ -6,6 +6,7 @@
 
 mod access;
 mod destinations;
+mod isymphony;
 mod limits;
 mod listeners;
 #[cfg(test)]
@@ -38,6 +39,7 @@ const KEYS: Keys<'_> = Keys {
         "audit",
         "native",
         "xms",
+        "isymphony",
         "wcs",
         "metrics",
         "limits",
@@ -46,7 +48,7 @@ const KEYS: Keys<'_> = Keys {
         "isr",
         "outbox",
     ],
-    later: &["isymphony", "sep", "sip", "source", "tls", "users"],
+    later: &["sep", "sip", "source", "tls", "users"],
 };
 
 /// What a file says.
@@ -105,6 +107,9 @@ fn top_level<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>, read: &mut Con
     }
     if let Some(table) = section(reader, "xms") {
         read.config.xms = xms::read(reader, table);
+    }
+    if let Some(table) = section(reader, "isymphony") {
+        read.config.isymphony = isymphony::read(reader, table);
     }
     if let Some(table) = section(reader, "wcs") {
         read.config.wcs = wcs::read(reader, table);

@@ -3,7 +3,9 @@
 use offhook_core::ground::limits::Limits;
 
 use super::reader::Keys;
-use super::{ConfigFile, KEYS, access, destinations, listeners, outbox, parse, sections, wcs, xms};
+use super::{
+    ConfigFile, KEYS, access, destinations, isymphony, listeners, outbox, parse, sections, wcs, xms,
+};
 
 const EXAMPLE: &str = include_str!("../../../offhook.example.toml");
 
@@ -184,11 +186,11 @@ fn wrong_values_are_named_with_line_key_and_what_is_allowed() {
         ),
         (
             "[[listener]]\naddress = \"[::1]:80\"\ndialects = [\"xmss\"]",
-            "t.toml:3: [[listener]] dialects: found \"xmss\", allowed: a list of at least one of xms, native, wcs",
+            "t.toml:3: [[listener]] dialects: found \"xmss\", allowed: a list of at least one of xms, native, isymphony, wcs",
         ),
         (
             "[[listener]]\naddress = \"[::1]:80\"\ndialects = []",
-            "t.toml:3: [[listener]] dialects: found [], allowed: a list of at least one of xms, native, wcs",
+            "t.toml:3: [[listener]] dialects: found [], allowed: a list of at least one of xms, native, isymphony, wcs",
         ),
         (
             "[listener]\naddress = \"[::1]:80\"",
@@ -261,15 +263,12 @@ fn unknown_keys_and_keys_to_come() {
             "[limits]\nconnection = 1",
             "t.toml:2: [limits] connection: unknown key, did you mean \"connections\"?",
         ),
-        (
-            "[limits]\nisymphony_connections = 1",
-            "t.toml:2: [limits] isymphony_connections: not in this version yet",
-        ),
-        ("\n[isymphony]\nlenient = true", "t.toml:2: [isymphony]: not in this version yet"),
+        ("[limits]\nsep_subscriptions = 1", "t.toml:2: [limits] sep_subscriptions: not in this version yet"),
+        ("\n[sep]\ndomain = \"x\"", "t.toml:2: [sep]: not in this version yet"),
         (
             "[[listener]]\naddress = \"[::1]:0\"\ndialects = [\"xms\", \"sep\"]",
             "t.toml:3: [[listener]] dialects: \"sep\" is not in this version yet; allowed: a list of at least one of \
-             xms, native, wcs",
+             xms, native, isymphony, wcs",
         ),
     ] {
         refused(text, problem);
@@ -323,7 +322,7 @@ fn the_example_is_accepted_with_and_without_its_comments() {
 #[test]
 fn the_example_is_complete() {
     let whole = whole_example();
-    let sections: [Keys<'_>; 23] = [
+    let sections: [Keys<'_>; 24] = [
         KEYS,
         listeners::LISTENER_KEYS,
         listeners::TLS_KEYS,
@@ -339,6 +338,7 @@ fn the_example_is_complete() {
         sections::VOCABULARY_KEYS,
         xms::KEYS,
         xms::APP_KEYS,
+        isymphony::KEYS,
         destinations::ISR_KEYS,
         wcs::KEYS,
         wcs::APP_KEYS,

@@ -123,6 +123,8 @@ impl World {
     /// If there is no answer, or one of 101 is not as RFC 6455 section 4.2.2 wants it.
     pub fn upgrade(&mut self, peer: Peer, target: &str, fields: &str) -> Reply {
         self.send(peer, upgrade(target, fields));
+        // If a password came with it.
+        self.finish_checks();
         let reply = take_reply(&mut self.sockets[peer.0].received, false).expect("an answer");
         if reply.status == 101 {
             assert_upgraded(&reply);

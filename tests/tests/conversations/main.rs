@@ -2,6 +2,11 @@
 //! Tests of the XMS checklist carry its numbers in their names.
 
 mod access;
+mod access_attempts;
+mod access_common;
+mod access_records;
+mod access_scopes;
+mod access_tokens;
 mod bad_input;
 mod calls;
 mod calls_addresses;
@@ -11,6 +16,9 @@ mod certificates;
 mod common;
 mod deadlines;
 mod http;
+mod isymphony;
+mod isymphony_filters;
+mod isymphony_life;
 mod listener_tls;
 mod native;
 mod native_resume;
@@ -22,6 +30,12 @@ mod shards;
 mod slow;
 mod slow_frames;
 mod wcs;
+mod wcs_common;
+mod wcs_events;
+mod wcs_operations;
+mod wcs_pushes;
+mod wcs_sessions;
+mod websocket;
 mod xms_documents;
 mod xms_errors;
 mod xms_recorded;

@@ -161,8 +161,10 @@ pub(crate) fn hook(world: &mut World, name: &str) -> Hook {
 
 /// The backend answers a hook.
 pub(crate) fn answer(world: &mut World, hook: &Hook, status: u16, body: &str) {
-    let head =
-        format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     world.send(hook.made.peer, head + body);
 }
 

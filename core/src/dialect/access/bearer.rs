@@ -13,6 +13,8 @@ use crate::wire::http::query::pairs;
 /// The parameter that carries a token where no header field can (RFC 6750 section 2.3).
 pub const QUERY: &str = "access_token";
 
+const CHALLENGE: &str = "Bearer realm=\"offhook\"";
+
 /// Asks for a token with this right. Without any in the config `/v1` is open to this machine alone.
 pub fn bearer(hub: &mut Hub, asker: Asker, head: &Head<'_>, right: Right) -> Entry {
     if hub.config.auth.tokens.is_empty() {
@@ -28,12 +30,11 @@ pub fn bearer(hub: &mut Hub, asker: Asker, head: &Head<'_>, right: Right) -> Ent
     if let Some(refused) = barred(hub, asker) {
         return refused;
     }
-    let asked = "Bearer realm=\"offhook\"";
     let in_query = hub.config.native.query_token && right == Right::Read;
     let offered = match (credentials(head, "bearer"), token_in_query(head).filter(|_| in_query)) {
         (Some(_), Some(_)) => {
             hub.give_reason(None, "it sent a token in the header and in the query");
-            return challenge(400, format!("{asked}, error=\"invalid_request\""));
+            return challenge(400, format!("{CHALLENGE}, error=\"invalid_request\""));
         }
         (Some(token), None) => token.to_owned(),
         (None, Some(token)) => token,
@@ -44,9 +45,19 @@ pub fn bearer(hub: &mut Hub, asker: Asker, head: &Head<'_>, right: Right) -> Ent
                 "; [native] query_token = true admits one in the query of GET /v1/events"
             };
             hub.give_reason(None, format!("it sent no token of [auth] tokens{hint}"));
-            return challenge(401, asked.to_owned());
+            return challenge(401, CHALLENGE.to_owned());
         }
     };
+    judge(hub, asker, &offered, right)
+}
+
+/// Asks for a token with this right in the query, for clients that cannot set a header field; `None` if there is none.
+pub fn query_token(hub: &mut Hub, asker: Asker, head: &Head<'_>, right: Right) -> Option<Entry> {
+    let offered = token_in_query(head)?;
+    Some(barred(hub, asker).unwrap_or_else(|| judge(hub, asker, &offered, right)))
+}
+
+fn judge(hub: &mut Hub, asker: Asker, offered: &str, right: Right) -> Entry {
     let digest = Sha256::digest(offered.as_bytes());
     // All are looked at, so that time does not tell which one is near.
     let mut found = None;
@@ -60,14 +71,14 @@ pub fn bearer(hub: &mut Hub, asker: Asker, head: &Head<'_>, right: Right) -> Ent
             None,
             format!("its token is none of [auth] tokens; {} there admits it", line(right)),
         );
-        return challenge(401, format!("{asked}, error=\"invalid_token\""));
+        return challenge(401, format!("{CHALLENGE}, error=\"invalid_token\""));
     };
     if !may.has(right) {
         let text =
             format!("the token \"{name}\" may not; \"{right}\" among its `may` in [auth] tokens admits it");
         let name = name.clone();
         hub.give_reason(Some(&name), text);
-        return challenge(403, format!("{asked}, error=\"insufficient_scope\", scope=\"{right}\""));
+        return challenge(403, format!("{CHALLENGE}, error=\"insufficient_scope\", scope=\"{right}\""));
     }
     let who = Who { name: name.as_str().into(), rights: *may, only: only.clone() };
     Entry::Admitted(hub.admit(asker.conn, who))

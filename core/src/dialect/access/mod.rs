@@ -12,8 +12,8 @@ mod origin;
 
 use std::sync::Arc;
 
-pub use basic::basic;
-pub use bearer::{QUERY, bearer};
+pub use basic::{Users, basic};
+pub use bearer::{QUERY, bearer, query_token};
 pub use origin::{cors_fields, origin, with_cors};
 
 use super::problem::problem;

@@ -95,7 +95,7 @@ impl Wcs {
 
     /// The hook of an operation has ended, or that of `connection`.
     pub(super) fn direct_ended(&mut self, hub: &mut Hub, hook: &str, event: &Event, outcome: Outcome) {
-        let Some(tag) = event.extension("sessionid").and_then(|id| self.sessions.tag(id)) else { return };
+        let Some(tag) = self.addressee(event) else { return };
         if hook == CONNECT {
             return self.connect_judged(hub, tag, outcome);
         }

@@ -42,10 +42,11 @@ fn drive(session: &mut Session, pieces: &[&[u8]]) -> (Vec<Next>, Vec<u8>) {
     let (mut came, mut reply) = (Vec::new(), Vec::new());
     for mut input in pieces.iter().copied() {
         loop {
-            match session.next(&mut input, &mut reply) {
-                Next::More => break,
-                next => came.push(next),
+            let next = session.next(&mut input, &mut reply);
+            if next == Next::More {
+                break;
             }
+            came.push(next);
         }
         assert!(input.is_empty(), "More has taken all");
     }
@@ -346,7 +347,9 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// A message, in how many fragments it is sent, and what stands between them.
-fn messages() -> impl Strategy<Value = Vec<(Result<String, Vec<u8>>, usize, Vec<Vec<u8>>)>> {
+type Sent = (Result<String, Vec<u8>>, usize, Vec<Vec<u8>>);
+
+fn messages() -> impl Strategy<Value = Vec<Sent>> {
     let message = prop_oneof![
         "[ -~ü€😀]{0,300}".prop_map(Ok),
         prop::collection::vec(any::<u8>(), 0..300).prop_map(Err)
