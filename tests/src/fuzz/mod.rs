@@ -11,6 +11,7 @@ pub mod http_connection;
 pub mod http_head;
 pub mod isymphony_filters;
 mod memory;
+pub mod proxy;
 pub mod publish_body;
 pub mod query;
 mod replies;
@@ -30,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     ("http_connection", http_connection::run),
     ("http_head", http_head::run),
     ("isymphony_filters", isymphony_filters::run),
+    ("proxy", proxy::run),
     ("publish_body", publish_body::run),
     ("query", query::run),
     ("wcs_answer", wcs_answer::run),

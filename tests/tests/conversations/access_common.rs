@@ -2,7 +2,6 @@
 
 use offhook_core::Config;
 use offhook_core::ground::config::{Only, Rights, Token, User, XmsApp};
-use offhook_core::hub::action::Note;
 use offhook_tests::memory::checks::hash;
 use offhook_tests::memory::read::Reply;
 use offhook_tests::memory::write::request;
@@ -37,11 +36,6 @@ pub(crate) fn list(fields: &str) -> Vec<u8> {
     request("GET", COLLECTION, fields, "")
 }
 
-/// Takes the notes, and keeps those about somebody who was refused.
-pub(crate) fn refusals(world: &mut World) -> Vec<Note> {
-    world.take_notes().into_iter().filter(|note| note.text.contains(" was refused: ")).collect()
-}
-
 /// Asks, lets all checks be done, and takes the reply.
 #[track_caller]
 pub(crate) fn ask(world: &mut World, peer: Peer, request: impl AsRef<[u8]>) -> Reply {
@@ -67,4 +61,10 @@ pub(crate) fn with_tokens(tokens: Vec<Token>) -> Config {
 /// A token as a header field (RFC 6750 section 2.1).
 pub(crate) fn bearer(text: &str) -> String {
     format!("Authorization: Bearer {text}\r\n")
+}
+
+/// Takes the lines of the log about those who were refused.
+pub(crate) fn refusals(world: &mut World) -> Vec<String> {
+    let notes = world.take_notes().into_iter().map(|note| note.text);
+    notes.filter(|text| text.contains(" was refused: ")).collect()
 }

@@ -41,8 +41,7 @@ fn admit_to_native(config: &mut Config, only: Only) {
 /// Resumes from the last id that came, else from the beginning.
 fn read_native(world: &mut World, peer: Peer, seen: &mut Vec<u8>, wish: usize) {
     let text = String::from_utf8_lossy(seen);
-    let mut ids = text.split('\n').filter_map(|line| line.strip_prefix("id: "));
-    let last = ids.next_back().unwrap_or("a1-0").to_owned();
+    let last = text.rsplit('\n').find_map(|line| line.strip_prefix("id: ")).unwrap_or("a1-0");
     let filters = ["", "&data.username=eve&data.username=*", "&type=*&appid=other"][wish];
     let target = format!("/v1/events?last_event_id={last}{filters}");
     exchange(world, peer, request("GET", &target, &bearer("sesame"), ""), seen);
@@ -81,20 +80,17 @@ fn admit_to_isymphony(config: &mut Config, only: Only) {
     config.isymphony.silence_ms = 3_600_000;
 }
 
-/// Reads all that comes from now on; filters are set once before.
+/// Opens a websocket; it gets what is new.
 fn read_isymphony(world: &mut World, peer: Peer, seen: &mut Vec<u8>, wish: usize) {
     exchange(world, peer, upgrade(EVENTS, &basic("ann", "sesame")), seen);
-    for filters in [
-        r#"{"property":"type","value":"*"}"#,
-        [
-            "",
-            r#"{"property":"username","value":"eve"},{"property":"username","value":"*"}"#,
-            r#"{"property":"\u0000username","value":"eve"}"#,
-        ][wish],
-    ] {
-        let frame = world.masked(0x81, format!(r#"{{"type":"filter","filters":[{filters}]}}"#));
-        exchange(world, peer, frame, seen);
-    }
+    let filters = [
+        "",
+        r#"{"property":"username","value":"eve"},{"property":"username","value":"*"}"#,
+        r#"{"property":"\u0000username","value":"eve"}"#,
+    ][wish];
+    let message = format!(r#"{{"type":"filter","correlationId":"1","filters":[{filters}]}}"#);
+    let frame = world.masked(0x81, message);
+    exchange(world, peer, frame, seen);
 }
 
 /// Sends a request, lets all checks be done, and keeps all that came.
