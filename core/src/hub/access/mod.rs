@@ -1,5 +1,5 @@
 //! Who makes the request that is being served, and what keeps guesses dear: passwords are checked off the loop
-//! ([`checks`]), and failures are counted by address ([`attempts`]). Which credentials there are, and what they look like
+//! ([`checks`]), and failures are counted by address (`attempts`). Which credentials there are, and what they look like
 //! on the wire, is the dialects' affair ([`crate::dialect::access`]).
 
 mod attempts;
