@@ -227,7 +227,7 @@ impl Xms {
         let id = hub.rng.uuid_v4();
         let base = match (&hub.config.xms.public_url, head.host) {
             (Some(url), _) => url.trim_end_matches('/').to_owned(),
-            (None, Some(host)) => format!("http://{host}"),
+            (None, Some(host)) => format!("http{}://{host}", if asker.https { "s" } else { "" }),
             // An HTTP/1.0 request without Host: a relative reference is the best that can be said.
             (None, None) => String::new(),
         };
