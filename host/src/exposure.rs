@@ -25,8 +25,11 @@ pub(crate) fn judge(addresses: &[SocketAddr], config: &Config, insecure: bool) -
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
 }
 
-/// What a listener serves to whoever comes.
+/// What a listener serves to whoever comes; it is nothing if all its clients show certificates.
 fn open(listener: &Listener, config: &Config) -> Vec<Open> {
+    if listener.tls.as_ref().is_some_and(|tls| tls.certified_clients) {
+        return Vec::new();
+    }
     let serves = |dialect: &str| match &listener.dialects {
         Some(names) => names.iter().any(|name| name == dialect),
         None => DIALECTS.contains(&dialect),
@@ -120,6 +123,21 @@ mod tests {
             ("192.0.2.1:80", None, vec![with_users, app()], false),
         ] {
             assert_eq!(judged(address, dialects, apps).is_ok(), sound, "{address} {dialects:?}");
+        }
+    }
+
+    #[test]
+    fn certificates_of_clients_are_credentials() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config_file/testdata/t.toml");
+        let tls = "cert = \"server.pem\", key = \"server.key\", client_ca = \"ca.pem\"";
+        for (client_auth, sound) in [("required", true), ("optional", false)] {
+            let text = format!(
+                "[[listener]]\naddress = \"192.0.2.1:80\"\ntls = {{ {tls}, client_auth = \"{client_auth}\" }}"
+            );
+            let read = crate::config_file::parse(file, &text).unwrap();
+            let (addresses, listeners) = read.listeners.into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
+            let config = Config { listeners, ..read.config };
+            assert_eq!(judge(&addresses, &config, false).is_ok(), sound, "{client_auth}");
         }
     }
 
