@@ -1,5 +1,6 @@
 //! Steps that many conversations share, and expected bytes, written out by hand and not by the server's own code.
 
+use offhook_core::hub::action::Note;
 use offhook_tests::memory::read::{Reply, xms_events};
 use offhook_tests::memory::write::{get, publish, request};
 use offhook_tests::memory::{Peer, World};
@@ -160,4 +161,11 @@ pub(crate) fn assert_problem(reply: &Reply, status: u16) -> serde_json::Value {
     let has_text = |name: &str| document[name].as_str().is_some_and(|text| !text.is_empty());
     assert!(has_text("title") && has_text("detail"), "{document}");
     document
+}
+
+/// What the log says of peers, not of the server itself.
+pub(crate) fn notes_of_peers(world: &mut World) -> Vec<Note> {
+    let mut notes = world.take_notes();
+    notes.retain(|note| !note.text.starts_with("isymphony: /"));
+    notes
 }

@@ -62,7 +62,7 @@ fn a_proxy_must_say_it() {
             assert!(!world.is_closed(peer));
             world.pass(10_000);
         } else {
-            let [note] = &world.take_notes()[..] else { panic!("one line") };
+            let [note] = &crate::common::notes_of_peers(&mut world)[..] else { panic!("one line") };
             assert!(note.text.starts_with("the proxy 10.0.0.1 was refused: "), "{note:?}");
         }
         assert!(world.is_closed(peer) && world.received(peer).is_empty());
