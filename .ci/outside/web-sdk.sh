@@ -18,7 +18,7 @@ source "$here/hooked.bash"
 
 # app KEY PATH
 app() {
-    printf '[wcs.apps.%s]\nurl = "%s/%s/%s"\nmethods = "all"\n' "$1" "$receiver" "$2" "$1"
+    printf '[wcs.apps.%s]\nurl = "%s/%s/%s"\nmethods = ["all"]\n' "$1" "$receiver" "$2" "$1"
 }
 
 mkdir "$folder/tls"

@@ -170,7 +170,7 @@ async def check_page_filters(server):
             await websocket.send(message)
             if labels == ["error"]:
                 error = await reply(websocket, "error")
-                assert '{"property":"type","value":"dial"}' in error, error
+                assert '{"property":"<property name>","value":"<filter value>"}' in error, error
                 continue
             # Whatever got through besides what must, stands before this reply.
             await reply(websocket, correlation="123456" if '"123456"' in message else None)
