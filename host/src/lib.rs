@@ -18,6 +18,7 @@ mod cli;
 mod clock;
 mod config_file;
 mod demo;
+mod exposure;
 mod kept;
 mod listen;
 mod log;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::cli::Cli;
+use crate::exposure;
 use crate::open_files::Share;
 use crate::process::Process;
 use crate::server::fit_connections;
@@ -27,7 +28,7 @@ impl Reloader {
             tracing::info!("asked to reload, but there is no config file: started without --config");
             return;
         }
-        match Settings::read(&self.cli) {
+        match Settings::read(&self.cli).and_then(|settings| self.judged(settings)) {
             Err(problems) => {
                 for problem in problems.lines() {
                     tracing::error!("{problem}");
@@ -41,7 +42,8 @@ impl Reloader {
         }
     }
 
-    fn apply(&self, mut settings: Settings) {
+    /// The new settings with the listeners that there are, if those may serve by them.
+    fn judged(&self, mut settings: Settings) -> Result<Settings, String> {
         let dialects = |settings: &Settings| -> Vec<_> {
             settings.config.listeners.iter().map(|listener| listener.dialects.clone()).collect()
         };
@@ -56,11 +58,46 @@ impl Reloader {
         }
         settings.config.listeners.clone_from(&self.running.config.listeners);
         settings.config.tls.clone_from(&self.running.config.tls);
+        exposure::judge(&self.running.addresses, &settings.config, self.cli.insecure)?;
+        Ok(settings)
+    }
+
+    fn apply(&self, mut settings: Settings) {
         fit_connections(&mut settings.config.limits, self.share);
         if let Err(problem) = self.process.audit.open(settings.audit.as_ref()) {
             tracing::error!("{problem}; it goes on where it is");
         }
         self.process.checker.set_threads_max(settings.config.limits.checks_running);
         self.process.reloaded(&settings.config);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads `file` into a server that listens to other machines.
+    fn reload(name: &str, file: &str) -> Result<Settings, String> {
+        let path = std::env::temp_dir().join(format!("offhook-reload-{}-{name}.toml", std::process::id()));
+        std::fs::write(&path, file).unwrap();
+        let arguments = ["t".into(), "--config".into(), path.clone().into_os_string()];
+        let cli = Cli::read("t", arguments.into_iter()).unwrap();
+        let running = "[[listener]]\naddress = \"192.0.2.1:80\"";
+        let running = Settings::join(&cli, crate::config_file::parse("t.toml", running).unwrap()).unwrap();
+        let process = Arc::new(Process::new(1, "test"));
+        let reloader = Reloader { cli, running, share: None, process };
+        let judged = Settings::read(&reloader.cli).and_then(|settings| reloader.judged(settings));
+        std::fs::remove_file(path).unwrap();
+        judged
+    }
+
+    /// Listeners stay as they are, so the new rules are judged by those.
+    #[test]
+    fn a_file_that_would_open_a_listener_changes_nothing() {
+        let local = "[[listener]]\naddress = \"127.0.0.1:80\"\n";
+        let problem = reload("open", local).unwrap_err();
+        assert!(problem.starts_with("the listener 192.0.2.1:80 is reached from other machines"), "{problem}");
+        let settings = reload("closed", &format!("{local}[xms]\nallow = [\"192.0.2.0/24\"]")).unwrap();
+        assert!(settings.config.xms.apps[0].allow.is_some());
     }
 }

@@ -22,7 +22,7 @@ use crate::process::Process;
 use crate::reload::Reloader;
 use crate::settings::Settings;
 use crate::shard::{Shard, seed};
-use crate::{Runtime, demo, logging, open_files, passwd, signals, tls};
+use crate::{Runtime, demo, exposure, logging, open_files, passwd, signals, tls};
 
 /// Why the server does not run, or no longer.
 #[derive(Debug)]
@@ -68,6 +68,7 @@ pub(crate) fn run(
     }
     let mut settings = Settings::read(&cli).map_err(Failure::Config)?;
     logging::start(cli.log_format, cli.log_level);
+    exposure::judge(&settings.addresses, &settings.config, cli.insecure).map_err(Failure::Config)?;
     let share = raise_open_files(&settings, cli.shards);
     fit_connections(&mut settings.config.limits, share);
     settings.config.tls = Some(tls::base());

@@ -41,7 +41,7 @@ impl Settings {
         Settings::join(cli, file)
     }
 
-    fn join(cli: &Cli, file: ConfigFile) -> Result<Settings, String> {
+    pub(crate) fn join(cli: &Cli, file: ConfigFile) -> Result<Settings, String> {
         let listeners = if !cli.listen.is_empty() {
             all_dialects(&cli.listen)?
         } else if !file.listeners.is_empty() {

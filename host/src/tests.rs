@@ -83,6 +83,19 @@ fn a_taken_port_ends_the_start() {
     }
 }
 
+/// Nothing is bound before it is known who may come in.
+#[test]
+fn a_listener_for_whoever_comes_ends_the_start() {
+    let given = ["--listen", "0.0.0.0:0", "--data", "none", "--log-level", "error"];
+    match run("offhook-test", without_sockets, arguments(&given)) {
+        Err(Failure::Config(text)) => {
+            assert!(text.starts_with("the listener 0.0.0.0:0 is reached from other machines"), "{text}");
+            assert!(text.ends_with("or start with --insecure"), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn appending_feeds_the_engine_and_reports_are_answered() {
     let process = Arc::new(Process::new(1, "test"));

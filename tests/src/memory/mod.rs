@@ -413,6 +413,12 @@ impl World {
         self.log.last().0
     }
 
+    /// The kept records that are durable, in their order.
+    #[must_use]
+    pub fn kept_records(&self) -> Vec<log::Numbered> {
+        self.log.read(Seq(1), usize::MAX).1
+    }
+
     /// Tells all engines something.
     pub fn tell(&mut self, done: impl Fn() -> Completion) {
         for shard in &mut self.shards {

@@ -1,48 +1,11 @@
-//! Who may come in: passwords that are checked off the loop, tokens with rights, failures that are counted, what only some
-//! may see, and what the log, the audit log and the records say of it.
+//! Users who come in by name and password (RFC 7617): what is asked of them, and passwords that are checked off the loop.
 
-use offhook_core::ground::config::{Only, User, XmsApp};
-use offhook_core::{Completion, Config};
-use offhook_tests::memory::checks::hash;
-use offhook_tests::memory::read::Reply;
-use offhook_tests::memory::write::{get, request};
+use offhook_core::Completion;
+use offhook_tests::memory::write::get;
 use offhook_tests::memory::{Peer, World};
 
-use crate::common::{COLLECTION, assert_xms_error};
-
-/// Basic credentials as a header field (RFC 7617).
-fn basic(name: &str, password: &str) -> String {
-    let text = data_encoding::BASE64.encode(format!("{name}:{password}").as_bytes());
-    format!("Authorization: Basic {text}\r\n")
-}
-
-fn user(name: &str, password: &str, only: &[(&str, &str)]) -> User {
-    User { name: name.to_owned(), password_hash: hash(password), only: scope(only) }
-}
-
-fn scope(only: &[(&str, &str)]) -> Only {
-    Only(only.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
-}
-
-/// The application `app` with these users.
-fn with_users(users: &[User]) -> Config {
-    let mut config = Config::default();
-    config.xms.apps = vec![XmsApp { name: "app".to_owned(), users: users.into(), ..XmsApp::default() }];
-    config
-}
-
-/// A list of eventhandlers, asked for with these header fields.
-fn list(fields: &str) -> Vec<u8> {
-    request("GET", COLLECTION, fields, "")
-}
-
-/// Asks, lets all checks be done, and takes the reply.
-#[track_caller]
-fn ask(world: &mut World, peer: Peer, request: impl AsRef<[u8]>) -> Reply {
-    world.send(peer, request);
-    world.finish_checks();
-    world.next_reply(peer).expect("a whole reply")
-}
+use crate::access_common::{ask, basic, list, user, with_users};
+use crate::common::assert_xms_error;
 
 #[test]
 fn a_user_with_a_password_comes_in() {
@@ -75,6 +38,7 @@ fn a_user_with_a_password_comes_in() {
 #[test]
 fn the_log_says_which_part_was_wrong_and_what_would_admit() {
     let mut world = World::with(with_users(&[user("ann", "sesame", &[])]), 1);
+    world.take_notes();
     let peer = world.connect_from(0, "192.0.2.1:1");
     let mut same = Vec::new();
     for (fields, part) in [

@@ -1,11 +1,12 @@
 //! iSymphony's websocket: who comes in, and what an event looks like. The numbers are those of its checklist.
 
 use offhook_core::Config;
-use offhook_core::ground::config::{Only, User};
+use offhook_core::ground::config::{Only, Rights, Token, User};
 use offhook_core::hub::action::Level;
 use offhook_tests::memory::checks::hash;
 use offhook_tests::memory::write::{get, request};
 use offhook_tests::memory::{Peer, World};
+use sha2::{Digest as _, Sha256};
 
 use crate::common::publish_all;
 
@@ -173,6 +174,76 @@ fn i5_pages_of_other_hosts_stay_out() {
         note.text.contains("[isymphony] allowed_origins = [\"https://evil.example\"]")
     };
     assert!(notes.iter().any(told), "{notes:?}");
+}
+
+#[test]
+fn i6_tokens_in_the_query_if_they_are_switched_on() {
+    let token = |name: &str, may: Rights, only: &[(&str, &str)]| Token {
+        name: name.to_owned(),
+        sha256: Sha256::digest(name).into(),
+        may,
+        only: user(name, only).only,
+    };
+    let read = Rights { read: true, ..Rights::default() };
+    let tokens = vec![
+        token("wallboard", read, &[]),
+        token("agent", read, &[("username", "mike")]),
+        token("pbx", Rights { publish: true, ..Rights::default() }, &[]),
+    ];
+    for (users, query_token) in [(true, false), (true, true), (false, true), (false, false)] {
+        let mut config = config();
+        config.auth.tokens.clone_from(&tokens);
+        config.isymphony.query_token = query_token;
+        if !users {
+            config.isymphony.users = [].into();
+        }
+        let mut world = World::with(config, 1);
+        let mut ask = |token: &str, fields: &str| {
+            let peer = world.connect();
+            world.upgrade(peer, &format!("{EVENTS}{token}"), fields).status
+        };
+        let closed = !users && !query_token;
+        for (token, status) in [
+            ("?access_token=wallboard", 101),
+            ("?x=y&access_token=wallboard", 101),
+            ("?access_token=pbx", 403),
+            ("?access_token=nobody", 401),
+            ("?access_token=", 401),
+            ("", 401),
+        ] {
+            let expected = if closed {
+                503
+            } else if query_token {
+                status
+            } else {
+                401
+            };
+            assert_eq!(ask(token, ""), expected, "{token}, users: {users}, tokens: {query_token}");
+        }
+        let expected = if closed {
+            503
+        } else if users {
+            101
+        } else {
+            401
+        };
+        assert_eq!(ask("", MANAGER), expected);
+        assert_ne!(ask("", "Authorization: Bearer wallboard\r\n"), 101);
+        if query_token {
+            // I42 for tokens.
+            let peer = world.websocket_to(0, &format!("{EVENTS}?access_token=agent"), "");
+            let reply = world.ask_alone(publish_with("pbx", &event("x", r#""username":"anna""#)));
+            assert_eq!(reply.status, 202);
+            world.ask_alone(publish_with("pbx", &event("x", r#""username":"mike""#)));
+            assert_eq!(events(&mut world, peer), [r#"{"type":"x","username":"mike"}"#]);
+        }
+    }
+}
+
+/// A publish request with a token.
+fn publish_with(token: &str, body: &str) -> Vec<u8> {
+    let fields = format!("Content-Type: application/json\r\nAuthorization: Bearer {token}\r\n");
+    request("POST", "/v1/events", &fields, body)
 }
 
 #[test]

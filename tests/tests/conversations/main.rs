@@ -2,6 +2,11 @@
 //! Tests of the XMS checklist carry its numbers in their names.
 
 mod access;
+mod access_attempts;
+mod access_common;
+mod access_records;
+mod access_scopes;
+mod access_tokens;
 mod bad_input;
 mod calls;
 mod calls_addresses;
@@ -12,6 +17,7 @@ mod deadlines;
 mod http;
 mod isymphony;
 mod isymphony_filters;
+mod isymphony_life;
 mod native;
 mod native_resume;
 mod outbox;

@@ -60,6 +60,12 @@ impl Isymphony {
         }
     }
 
+    /// Before the log has said `coreServerId`, which stands in every event, nobody can listen.
+    fn nameless(&self) -> Option<Reply> {
+        let is_nameless = self.core_server.is_none();
+        is_nameless.then(|| problem(503, "the server is about to start").with("Retry-After", "1"))
+    }
+
     /// What keeps a request out, whoever asks.
     fn refusal(&self, hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Option<Reply> {
         if let Some(reply) = access::address(hub, asker, NAME, |config| Some(&config.isymphony.allow)) {
@@ -80,5 +86,6 @@ impl Isymphony {
         }
         access::origin(hub, head, NAME, |config| &config.isymphony.allowed_origins)
             .or_else(|| self.no_room(hub, asker.peer))
+            .or_else(|| self.nameless())
     }
 }

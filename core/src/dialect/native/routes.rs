@@ -33,7 +33,7 @@ pub(super) fn judge(hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
             refuse(problem(503, text).with("Retry-After", "5"))
         }
         "POST" => Verdict::Take { content_max: hub.config.limits.publish_bytes, pipelined: true },
-        "GET" | "HEAD" => match super::stream::judge(hub, head) {
+        "GET" | "HEAD" => match super::stream::judge(hub, asker, head) {
             Some(reply) => refuse(reply),
             None => Verdict::Take { content_max: 0, pipelined: false },
         },

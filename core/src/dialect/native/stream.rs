@@ -29,11 +29,11 @@ struct Request {
 }
 
 /// Why a subscription is refused, if so.
-pub(super) fn judge(hub: &Hub, head: &Head<'_>) -> Option<Reply> {
+pub(super) fn judge(hub: &Hub, asker: Asker, head: &Head<'_>) -> Option<Reply> {
     if !head.field("accept").is_none_or(admits_event_stream) {
         return Some(problem(406, "this address answers with text/event-stream"));
     }
-    read(hub, head).err()
+    read(hub, asker, head).err()
 }
 
 fn admits_event_stream(accept: &str) -> bool {
@@ -45,7 +45,7 @@ fn admits_event_stream(accept: &str) -> bool {
     })
 }
 
-fn read(hub: &Hub, head: &Head<'_>) -> Result<Request, Reply> {
+fn read(hub: &Hub, asker: Asker, head: &Head<'_>) -> Result<Request, Reply> {
     let pairs = pairs(head.query, &['&'])
         .map_err(|text| problem(400, &format!("`{text}` in the query is not percent-encoded UTF-8")))?;
     if pairs.len() as u64 > hub.config.limits.sse_filters {
@@ -69,11 +69,13 @@ fn read(hub: &Hub, head: &Head<'_>) -> Result<Request, Reply> {
             }
         }
     }
-    Ok(Request { view: View::new(vec![clause]), last_id: last_id.filter(|id| !id.is_empty()) })
+    let only = hub.who(asker.conn).map(|who| who.only.clone()).unwrap_or_default();
+    let view = View::new(vec![clause]).within(&only);
+    Ok(Request { view, last_id: last_id.filter(|id| !id.is_empty()) })
 }
 
 pub(super) fn open(histories: &mut Histories, hub: &mut Hub, channel: u8, asker: Asker, head: &Head<'_>) {
-    let request = match read(hub, head) {
+    let request = match read(hub, asker, head) {
         Ok(request) => request,
         Err(reply) => return hub.reply(asker.conn, asker.request, reply),
     };

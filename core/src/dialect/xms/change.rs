@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::read::Edit;
+use crate::ground::config::Only;
 use crate::ground::limits::Limits;
 
 /// What an application and an eventhandler may have, as the engine had it that appended the change: all engines judge
@@ -58,6 +59,9 @@ pub enum Change {
         edits: Vec<Edit>,
         /// What there may be.
         room: Room,
+        /// What whoever made it may see.
+        #[serde(default, skip_serializing_if = "Only::is_everything")]
+        only: Only,
     },
     /// Its subscriptions were edited.
     Put {

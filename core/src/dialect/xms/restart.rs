@@ -9,10 +9,11 @@ use uuid::Uuid;
 
 use super::change::{Change, Progress};
 use super::read::Subscription;
-use super::state::{Handler, seq_of};
+use super::state::{Handler, Made, seq_of};
 use super::{NAME, Xms};
 use crate::event::arena::Position;
 use crate::event::channel::Channel;
+use crate::ground::config::Only;
 use crate::ground::deadline::Due;
 use crate::ground::id::Seq;
 use crate::ground::time::Wall;
@@ -118,7 +119,8 @@ impl Xms {
         };
         let channel = &mut hub.channels[usize::from(self.channel)];
         if self.state.place_of_any(said.id).is_none() {
-            let made = (said.id, said.app.clone(), said.subscriptions.clone());
+            let (id, app, only) = (said.id, said.app.clone(), said.only.clone());
+            let made = Made { id, app, subscriptions: said.subscriptions.clone(), only };
             self.state.insert(channel, &hub.config, made, (Seq(said.born), Wall(said.idle_since)));
         }
         let Some(handler) = self.state.place(said.id).and_then(|place| self.state.at(place)) else { return };
@@ -146,6 +148,8 @@ struct Carried {
     id: Uuid,
     app: Box<str>,
     subscriptions: Vec<Subscription>,
+    #[serde(default, skip_serializing_if = "Only::is_everything")]
+    only: Only,
     /// The record that made it.
     born: u64,
     /// Streams that are open.
@@ -175,6 +179,7 @@ fn carried(handler: &Handler, channel: &Channel, applied: Seq) -> Carried {
         id: handler.id,
         app: handler.app.clone(),
         subscriptions: handler.subscriptions.clone(),
+        only: handler.only.clone(),
         born: handler.born.0,
         open: handler.open,
         idle_since: handler.idle_since.0,

@@ -12,7 +12,7 @@ use super::{NAME, Xms, render};
 use crate::dialect::access::{self, Entry};
 use crate::dialect::problem::{problem, wrong_method};
 use crate::dialect::{Asker, Verdict};
-use crate::ground::config::Right;
+use crate::ground::config::{Only, Right};
 use crate::hub::Hub;
 use crate::log::record::Body;
 use crate::wire::http::head::Head;
@@ -113,7 +113,7 @@ impl Xms {
             return Verdict::Refuse(reply);
         }
         if let Place::Instance(id) = request.place
-            && self.find(&request.app, id).is_none()
+            && self.find(hub, asker, &request.app, id).is_none()
         {
             return Verdict::Refuse(no_such_handler());
         }
@@ -141,11 +141,13 @@ impl Xms {
         }
     }
 
-    /// The eventhandler of an application, by the id in an address; ids are compared without regard to case.
-    fn find(&self, app: &str, id: &str) -> Option<Uuid> {
+    /// The eventhandler of an application, by the id in an address, if all that it delivers is for the one who asks; ids are
+    /// compared without regard to case.
+    fn find(&self, hub: &Hub, asker: Asker, app: &str, id: &str) -> Option<Uuid> {
         // Other notations of a UUID are no ids of ours.
         let id = (id.len() == 36).then(|| percent_decode(id).ok()).flatten()?.parse().ok()?;
-        self.state.handler(id).filter(|h| *h.app == *app).map(|_| id)
+        let only = only(hub, asker);
+        self.state.handler(id).filter(|h| *h.app == *app && only.covers(&h.only)).map(|_| id)
     }
 
     pub(super) fn serve_request(&mut self, hub: &mut Hub, asker: Asker, head: &Head<'_>, content: &[u8]) {
@@ -154,8 +156,8 @@ impl Xms {
             Ok(request) => match (request.place, head.method) {
                 (Place::Listing, _) => Some(self.listing(hub, &request)),
                 (Place::Collection, "POST") => self.create(hub, asker, head, &request.app, content),
-                (Place::Collection, _) => Some(self.list(hub, &request.app)),
-                (Place::Instance(id), method) => match self.find(&request.app, id) {
+                (Place::Collection, _) => Some(self.list(hub, asker, &request.app)),
+                (Place::Instance(id), method) => match self.find(hub, asker, &request.app, id) {
                     None => Some(no_such_handler()),
                     Some(id) => self.serve_instance(hub, asker, head, method, id, &request, content),
                 },
@@ -231,7 +233,8 @@ impl Xms {
         };
         let location = format!("{base}{}/eventhandlers/{id}", hub.config.xms.prefix);
         self.creating.push((asker.conn, asker.request, location));
-        self.append(hub, asker, &Change::Created { id, app: app.into(), edits, room });
+        let only = only(hub, asker);
+        self.append(hub, asker, &Change::Created { id, app: app.into(), edits, room, only });
         None
     }
 
@@ -242,8 +245,8 @@ impl Xms {
         hub.append(actor, Some((asker.conn, asker.request)), true, true, Body::Change(NAME, change.encode()));
     }
 
-    fn list(&self, hub: &Hub, app: &str) -> Reply {
-        let views = self.state.views(&hub.config, app);
+    fn list(&self, hub: &Hub, asker: Asker, app: &str) -> Reply {
+        let views = self.state.views(&hub.config, app, &only(hub, asker));
         let views: Vec<_> = views.iter().map(|v| v.borrow()).collect();
         Reply::new(200, render::XML, render::handlers(&views))
     }
@@ -274,6 +277,11 @@ impl Xms {
         let page = Page { eventhandlers: found.into_iter().map(|(_, summary)| summary).collect(), next };
         Reply::new(200, "application/json", serde_json::to_vec(&page).unwrap_or_default())
     }
+}
+
+/// What the one who asks may see.
+fn only(hub: &Hub, asker: Asker) -> Only {
+    hub.who(asker.conn).map(|who| who.only.clone()).unwrap_or_default()
 }
 
 fn refuse_view(request: &Request<'_>, head: &Head<'_>) -> Option<Reply> {

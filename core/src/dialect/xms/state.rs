@@ -17,7 +17,7 @@ use crate::event::arena::Position;
 use crate::event::channel::{Channel, FeedId};
 use crate::event::filter::{Clause, Pattern, View};
 use crate::event::index::Map;
-use crate::ground::config::Config;
+use crate::ground::config::{Config, Only};
 use crate::ground::id::{ConnId, Seq};
 use crate::ground::slots::Slots;
 use crate::ground::stats::XmsAppStats;
@@ -30,6 +30,8 @@ pub struct Handler {
     pub(super) id: Uuid,
     pub(super) app: Box<str>,
     pub(super) subscriptions: Vec<Subscription>,
+    /// What it may ever deliver: what whoever made it may see.
+    pub(super) only: Only,
     /// The record that made it: its place among all that were ever made.
     pub(super) born: Seq,
     pub(super) feed: FeedId,
@@ -59,6 +61,19 @@ pub struct Handler {
     pub(super) dropped: u64,
     /// What the log knows of a stream that is open.
     pub(super) progress: Option<Progress>,
+}
+
+/// What the making of an eventhandler says of it.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// Its id.
+    pub id: Uuid,
+    /// Its application.
+    pub app: Box<str>,
+    /// Its subscriptions.
+    pub subscriptions: Vec<Subscription>,
+    /// What it may ever deliver.
+    pub only: Only,
 }
 
 /// A stream of this engine.
@@ -145,9 +160,9 @@ impl OwnedView<'_> {
     }
 }
 
-/// What an application's eventhandler with these subscriptions lets through.
+/// What an application's eventhandler with these subscriptions and this scope lets through.
 #[must_use]
-pub fn view(config: &Config, app: &str, subscriptions: &[Subscription]) -> View {
+pub fn view(config: &Config, app: &str, subscriptions: &[Subscription], only: &Only) -> View {
     let deliver = config.xms.app(app).and_then(|app| app.deliver_types.as_ref());
     let exact = |text: &str| Pattern::Exact(text.into());
     let clause = |s: &Subscription| {
@@ -172,7 +187,7 @@ pub fn view(config: &Config, app: &str, subscriptions: &[Subscription]) -> View 
         clause.or_absent("appid");
         Some(clause)
     };
-    View::new(subscriptions.iter().filter_map(clause).collect())
+    View::new(subscriptions.iter().filter_map(clause).collect()).within(only)
 }
 
 impl Handler {
@@ -234,7 +249,7 @@ impl Handler {
         self.position = channel.arena().end();
         self.subscriptions = subscriptions;
         let old = self.feed;
-        self.feed = channel.keep(&view(config, &self.app, &self.subscriptions));
+        self.feed = channel.keep(&view(config, &self.app, &self.subscriptions, &self.only));
         self.feed_frames = channel.feed(self.feed).frames();
         channel.release(old);
     }
@@ -285,15 +300,16 @@ impl State {
         &mut self,
         channel: &mut Channel,
         config: &Config,
-        (id, app, subscriptions): (Uuid, Box<str>, Vec<Subscription>),
+        Made { id, app, subscriptions, only }: Made,
         (born, wall): (Seq, Wall),
     ) -> u32 {
-        let feed = channel.keep(&view(config, &app, &subscriptions));
+        let feed = channel.keep(&view(config, &app, &subscriptions, &only));
         let count = subscriptions.len() as u64;
         let handler = Handler {
             id,
             app: app.clone(),
             subscriptions,
+            only,
             born,
             feed,
             feed_frames: channel.feed(feed).frames(),
@@ -378,12 +394,13 @@ impl State {
         Some(OwnedView { id: handler.id.to_string(), prefix: &config.xms.prefix, handler })
     }
 
-    /// An application's eventhandlers, in the order of their making.
+    /// An application's eventhandlers within a scope, in the order of their making.
     #[must_use]
-    pub fn views<'a>(&'a self, config: &'a Config, app: &str) -> Vec<OwnedView<'a>> {
+    pub fn views<'a>(&'a self, config: &'a Config, app: &str, only: &Only) -> Vec<OwnedView<'a>> {
         let places = self.apps.get(app).into_iter().flat_map(|app| app.listed.values());
         places
             .filter_map(|place| self.handlers.get(*place))
+            .filter(|handler| only.covers(&handler.only))
             .map(|handler| OwnedView { id: handler.id.to_string(), prefix: &config.xms.prefix, handler })
             .collect()
     }

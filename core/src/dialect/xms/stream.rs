@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::change::{Change, Room};
 use super::read::{Edit, apply};
 use super::render;
-use super::state::{OpenStream, seq_of};
+use super::state::{Made, OpenStream, seq_of};
 use super::{NAME, Xms};
 use crate::event::arena::Position;
 use crate::event::output::{Lending, Output, Tail};
@@ -38,8 +38,9 @@ impl Xms {
             }
         };
         match change {
-            Change::Created { id, app, edits, room } => {
-                self.created(hub, record, waiting, (id, app, &edits), room);
+            Change::Created { id, app, edits, room, only } => {
+                let made = Made { id, app, subscriptions: apply(Vec::new(), &edits), only };
+                self.created(hub, record, waiting, made, room);
             }
             Change::Put { id, edits, room } => self.put(hub, waiting, id, &edits, room),
             Change::Deleted { id } => match self.state.place(id) {
@@ -60,25 +61,17 @@ impl Xms {
         }
     }
 
-    fn created(
-        &mut self,
-        hub: &mut Hub,
-        record: &Record,
-        waiting: Waiting,
-        (id, app, edits): (Uuid, Box<str>, &[Edit]),
-        room: Room,
-    ) {
+    fn created(&mut self, hub: &mut Hub, record: &Record, waiting: Waiting, made: Made, room: Room) {
         let at = waiting.and_then(|(conn, request)| {
             self.creating.iter().position(|(c, r, _)| (*c, *r) == (conn, request))
         });
         let location = at.map(|at| self.creating.remove(at).2).unwrap_or_default();
-        let subscriptions = apply(Vec::new(), edits);
-        if let Some(reply) = self.excess(room, &app, None, subscriptions.len()) {
+        if let Some(reply) = self.excess(room, &made.app, None, made.subscriptions.len()) {
             // Others were made since this request was judged.
             return answer(hub, waiting, reply);
         }
         let channel = &mut hub.channels[usize::from(self.channel)];
-        let made = (id, app, subscriptions);
+        let id = made.id;
         let place = self.state.insert(channel, &hub.config, made, (hub.applied, record.header.wall));
         self.arm_expiry(hub, place, hub.config.xms.idle_ms);
         let Some((conn, request)) = waiting else { return };

@@ -16,7 +16,7 @@ pub struct Isymphony {
     pub allowed_origins: Vec<String>,
     /// The form of filters that the vendor's page shows is taken, and its names of the log-in events.
     pub lenient: bool,
-    /// A token of `[auth]` that may read stands for user and password, also as `?access_token=`.
+    /// A token of `[auth]` that may read, as `?access_token=`, stands for user and password.
     pub query_token: bool,
     /// A slow client is told how many events it missed.
     pub dropped_notice: bool,
