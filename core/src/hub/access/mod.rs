@@ -47,6 +47,8 @@ pub(super) struct Access {
     attempts: Attempts,
     refusal: Option<Refusal>,
     anybody: Arc<Who>,
+    /// Who came in last. Many connections of one user share what is known of it.
+    latest: Arc<Who>,
     /// This second, and the refusals that the audit log got in it.
     audited: Pace,
 }
@@ -79,6 +81,7 @@ impl Access {
             attempts: Attempts::default(),
             refusal: None,
             anybody: Arc::new(Who { rights: everybody, ..Who::default() }),
+            latest: Arc::default(),
             audited: Pace::default(),
         }
     }
@@ -98,7 +101,10 @@ impl Hub {
 
     /// Whoever makes the request that is being judged is known.
     pub(crate) fn admit(&mut self, id: ConnId, who: Who) -> Arc<Who> {
-        let who = Arc::new(who);
+        if *self.access.latest != who {
+            self.access.latest = Arc::new(who);
+        }
+        let who = Arc::clone(&self.access.latest);
         if let Some(conn) = self.conns.get_mut(id) {
             conn.who = Some(Arc::clone(&who));
         }
