@@ -1,5 +1,5 @@
-// The vendor's Web SDK in headless Chromium: a session, statuses of a stream, a warning after a hook that failed, data
-// both ways, an operation that nobody serves, a session that the backend declines.
+// W40: the vendor's Web SDK, unmodified, in headless Chromium: a session, statuses of a stream, a warning after a hook
+// that failed, data both ways, an operation that nobody serves, a session that the backend declines.
 //
 //     node web-sdk.mjs NODE_MODULES CHROMIUM SERVER WEBSOCKET RECORD
 //

@@ -47,3 +47,52 @@ impl AuditLog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn line(path: &str) -> Audit {
+        Audit { path: Some(path.into()), ..Audit::default() }
+    }
+
+    fn read(path: &PathBuf) -> Vec<serde_json::Value> {
+        let text = fs::read_to_string(path).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn lines_are_appended_and_a_file_that_was_moved_away_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, moved) = (folder.path().join("audit.jsonl"), folder.path().join("audit.1"));
+        fs::write(&path, "{\"path\":\"before\"}\n").unwrap();
+        let log = AuditLog::default();
+        log.open(Some(&path)).unwrap();
+        log.write(&line("1"));
+        fs::rename(&path, &moved).unwrap();
+        log.write(&line("2"));
+        log.open(Some(&path)).unwrap();
+        log.write(&line("3"));
+        let paths =
+            |lines: Vec<serde_json::Value>| -> Vec<_> { lines.iter().map(|l| l["path"].clone()).collect() };
+        assert_eq!(paths(read(&moved)), ["before", "1", "2"]);
+        assert_eq!(paths(read(&path)), ["3"]);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_leaves_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let log = AuditLog::default();
+        log.open(Some(&path)).unwrap();
+        let error = log.open(Some(&folder.path().join("none/audit.jsonl"))).unwrap_err();
+        assert!(
+            error.starts_with("cannot open the audit log") && error.ends_with("([audit] file)"),
+            "{error}"
+        );
+        log.write(&line("1"));
+        assert_eq!(read(&path).len(), 1);
+    }
+}

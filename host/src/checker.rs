@@ -68,3 +68,59 @@ fn work(waiting: &Mutex<Receiver<Wanted>>, process: &Weak<Process>) {
         drop(process.mailbox(shard).post(Mail::Completion(Completion::Checked(ticket, right))));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, VecDeque};
+    use std::sync::Condvar;
+
+    use super::*;
+
+    /// Waits until so many completions have come to a shard.
+    fn completions(process: &Process, shard: usize, count: usize) -> BTreeMap<u64, bool> {
+        let bell = Arc::new((Mutex::new(()), Condvar::new()));
+        let ringer = Arc::clone(&bell);
+        process.mailbox(shard).on_mail(Box::new(move || {
+            let _held = lock(&ringer.0);
+            ringer.1.notify_one();
+        }));
+        let (mut done, mut mail) = (BTreeMap::new(), VecDeque::new());
+        let mut held = lock(&bell.0);
+        while done.len() < count {
+            process.mailbox(shard).take(&mut mail);
+            for mail in mail.drain(..) {
+                let Mail::Completion(Completion::Checked(ticket, right)) = mail else {
+                    panic!("a check was asked for: {mail:?}");
+                };
+                done.insert(ticket, right);
+            }
+            if done.len() < count && !process.mailbox(shard).has_mail() {
+                held = bell.1.wait(held).unwrap();
+            }
+        }
+        done
+    }
+
+    #[test]
+    fn few_threads_check_all_that_shards_ask() {
+        let process = Arc::new(Process::new(2, "test"));
+        process.checker.set_threads_max(2);
+        let hash: Box<str> = password::hash("sesame").unwrap().into();
+        for ticket in 0..6_u64 {
+            let text: &[u8] = if ticket % 3 == 0 { b"sesame" } else { b"Sesame" };
+            let (hash, password) = (hash.clone(), Password::new(text));
+            process.checker.ask(&process, Wanted { shard: (ticket % 2) as usize, ticket, hash, password });
+        }
+        assert_eq!(completions(&process, 0, 3), [(0, true), (2, false), (4, false)].into());
+        assert_eq!(completions(&process, 1, 3), [(1, false), (3, true), (5, false)].into());
+        assert_eq!(*lock(&process.checker.threads), (2, 2));
+    }
+
+    #[test]
+    fn what_is_no_hash_lets_nobody_in() {
+        let process = Arc::new(Process::new(1, "test"));
+        let (hash, password) = ("sesame".into(), Password::new(b"sesame"));
+        process.checker.ask(&process, Wanted { shard: 0, ticket: 7, hash, password });
+        assert_eq!(completions(&process, 0, 1), [(7, false)].into());
+    }
+}

@@ -13,7 +13,8 @@ pub(crate) fn lines(config: &Config, addresses: &[SocketAddr]) -> Vec<String> {
             listener.dialects.as_ref().is_none_or(|names| names.iter().any(|name| name == dialect))
         };
         let at = config.listeners.iter().position(serves)?;
-        addresses.get(at).map(|address| format!("http://{}", reachable(*address)))
+        let scheme = if config.listeners[at].tls.is_some() { "https" } else { "http" };
+        addresses.get(at).map(|address| format!("{scheme}://{}", reachable(*address)))
     };
     let mut lines = Vec::new();
     if let Some(url) = serving("native") {
@@ -67,8 +68,10 @@ mod tests {
 
     #[test]
     fn the_lines_name_a_listener_that_serves_the_dialect() {
-        let listeners =
-            vec![Listener { dialects: Some(vec!["xms".to_owned()]) }, Listener { dialects: None }];
+        let listeners = vec![
+            Listener { dialects: Some(vec!["xms".to_owned()]), ..Listener::default() },
+            Listener::default(),
+        ];
         let mut config = Config { listeners, ..Config::default() };
         config.xms.apps[0].name = "my app".to_owned();
         let addresses = ["0.0.0.0:81".parse().unwrap(), "[::]:8080".parse().unwrap()];

@@ -93,7 +93,8 @@ mod tests {
         insecure: bool,
     ) -> Result<(), String> {
         let dialects = dialects.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
-        let mut config = Config { listeners: vec![Listener { dialects }], ..Config::default() };
+        let mut config =
+            Config { listeners: vec![Listener { dialects, ..Listener::default() }], ..Config::default() };
         config.xms.apps = apps;
         judge(&[address.parse().unwrap()], &config, insecure)
     }

@@ -1,5 +1,5 @@
-//! SIGHUP: the config file is read again. A file with a problem changes nothing. Listeners stay as they are until a
-//! restart.
+//! SIGHUP: the config file is read again. A file with a problem changes nothing. Listeners get their new
+//! certificates and proxies; their addresses and dialects stay as they are until a restart.
 
 use std::sync::Arc;
 
@@ -42,13 +42,16 @@ impl Reloader {
         }
     }
 
-    /// The new settings with the listeners that there are, if those may serve by them.
+    /// The new settings, if the listeners that there are may serve by them.
     fn judged(&self, mut settings: Settings) -> Result<Settings, String> {
-        let dialects = |settings: &Settings| -> Vec<_> {
-            settings.config.listeners.iter().map(|listener| listener.dialects.clone()).collect()
+        let kept = |settings: &Settings| -> Vec<_> {
+            let listeners = settings.config.listeners.iter();
+            listeners.map(|listener| (listener.dialects.clone(), listener.tls.is_some())).collect()
         };
-        if settings.addresses != self.running.addresses || dialects(&settings) != dialects(&self.running) {
+        let stay = settings.addresses == self.running.addresses && kept(&settings) == kept(&self.running);
+        if !stay {
             tracing::warn!("the listeners have changed in the config file: that takes a restart");
+            settings.config.listeners.clone_from(&self.running.config.listeners);
         }
         if settings.config.log != self.running.config.log {
             tracing::warn!("[log] has changed in the config file: that takes a restart");
@@ -56,9 +59,12 @@ impl Reloader {
         if settings.data != self.running.data {
             tracing::warn!("`data` has changed in the config file: that takes a restart");
         }
-        settings.config.listeners.clone_from(&self.running.config.listeners);
         settings.config.tls.clone_from(&self.running.config.tls);
         exposure::judge(&self.running.addresses, &settings.config, self.cli.insecure)?;
+        if !stay {
+            // The engines go on with those that they have, whose certificates may be newer than at the start.
+            settings.config.listeners.clear();
+        }
         Ok(settings)
     }
 

@@ -100,8 +100,9 @@ pub(crate) fn run(
     let reloader = Reloader { cli, running: settings, share, process: Arc::clone(&process) };
     signals::start(Arc::clone(&process), move || reloader.reload())
         .map_err(|error| Failure::World(format!("cannot take signals: {error}")))?;
-    for address in &addresses {
-        tracing::info!(target: logging::READY, "listening on http://{address}");
+    for (address, listener) in addresses.iter().zip(&config.listeners) {
+        let scheme = if listener.tls.is_some() { "https" } else { "http" };
+        tracing::info!(target: logging::READY, "listening on {scheme}://{address}");
     }
     if config.demo {
         print_demo(&demo::lines(&config, &addresses), log_format);

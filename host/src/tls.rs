@@ -1,10 +1,24 @@
-//! What TLS stands on: the cryptography of *ring*, and the certificates that this machine trusts. Which certificate a
-//! destination wants is the core's affair.
+//! What TLS stands on: the cryptography of *ring*, its tickets, and the certificates that this machine trusts. Which
+//! certificate a destination wants, or a listener shows, is the core's affair.
 
 use std::sync::Arc;
 
 use offhook_core::ground::config::TlsBase;
 use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring::{Ticketer, default_provider};
+use rustls::server::ProducesTickets;
+
+/// The cryptography.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(default_provider())
+}
+
+/// What seals the sessions of a listener into tickets, with keys that change every few hours. Without randomness there are
+/// none, and sessions are remembered here alone.
+pub(crate) fn tickets() -> Option<Arc<dyn ProducesTickets>> {
+    Ticketer::new().ok()
+}
 
 /// Reads the machine's certificates. Without any, `https` needs a `ca` of its own, and the error says so.
 pub(crate) fn base() -> TlsBase {
@@ -17,5 +31,5 @@ pub(crate) fn base() -> TlsBase {
     if ignored > 0 {
         tracing::debug!("{ignored} of this machine's certificates are none that can be used");
     }
-    TlsBase { provider: Arc::new(rustls::crypto::ring::default_provider()), roots: Arc::new(roots) }
+    TlsBase { provider: provider(), roots: Arc::new(roots) }
 }

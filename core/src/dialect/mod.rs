@@ -105,6 +105,10 @@ pub struct Asker {
     pub peer: IpAddr,
     /// The listener.
     pub via: ListenerId,
+    /// A proxy of ours passes the request on, and `peer` is who sent it.
+    pub forwarded: bool,
+    /// The peer speaks https, with us or with a proxy of ours.
+    pub https: bool,
 }
 
 /// What a dialect says of a request's head.

@@ -1,5 +1,7 @@
 //! From what waits on a connection to what the socket takes of it: lent slices, and how much went.
 
+use std::ops::ControlFlow;
+
 use super::{Engine, Outbound};
 use crate::ground::deadline::Due;
 use crate::ground::id::ConnId;
@@ -17,6 +19,9 @@ impl Engine {
             return None;
         }
         if matches!(&conn.machine, Machine::Client(outgoing) if outgoing.is_sealed()) {
+            return self.outbound_of_call(id);
+        }
+        if conn.tls().is_some_and(|tls| !tls.outbound().is_empty()) {
             return self.outbound_sealed(id);
         }
         let (channel, lending) = (conn.channel(), conn.lending());
@@ -50,14 +55,17 @@ impl Engine {
             self.finish_sent(id);
             return None;
         }
+        if self.hub.conns.get(id)?.tls().is_some() {
+            return self.outbound_sealed(id);
+        }
         let conn = self.hub.conns.get(id)?;
         let out = conn.output.lend(&self.hub.channels, channel, lending);
         self.lent = out.len();
         (!out.is_empty()).then_some(out)
     }
 
-    /// What TLS has sealed, or seals of what waits.
-    fn outbound_sealed(&mut self, id: ConnId) -> Option<Outbound<'_>> {
+    /// What TLS of a call has sealed, or seals of what waits.
+    fn outbound_of_call(&mut self, id: ConnId) -> Option<Outbound<'_>> {
         let Machine::Client(outgoing) = &mut self.hub.conns.get_mut(id)?.machine else { return None };
         let out = Outbound::of(outgoing.outbound());
         self.lent = out.len();
@@ -69,15 +77,23 @@ impl Engine {
     pub fn advance(&mut self, now: Now, id: ConnId, n: usize) -> bool {
         self.hub.set_now(now);
         let lent = std::mem::take(&mut self.lent);
-        let Some(dialect) = self.hub.conns.get(id).map(|c| usize::from(c.channel())) else { return false };
-        let Hub { conns, channels, config, stats, .. } = &mut self.hub;
-        let Some(conn) = conns.get_mut(id) else { return false };
-        stats.bytes_sent += n as u64;
+        self.hub.stats.bytes_sent += n as u64;
+        let Some(conn) = self.hub.conns.get_mut(id) else { return false };
         conn.blocked = n < lent;
+        let dialect = usize::from(conn.channel());
+        let mut sent = n;
+        if conn.transport.is_some() {
+            match self.advance_sealed(id, n) {
+                ControlFlow::Continue(plain) => sent = plain,
+                ControlFlow::Break(more) => return more,
+            }
+        }
+        let Hub { conns, channels, config, .. } = &mut self.hub;
+        let Some(conn) = conns.get_mut(id) else { return false };
         if matches!(conn.machine, Machine::Client(_)) {
             return self.advance_call(id, n);
         }
-        conn.output.advance(n, channels, dialect as u8);
+        conn.output.advance(sent, channels, dialect as u8);
         if conn.blocked {
             if n > 0 || conn.patience == Mono::NEVER {
                 self.be_patient(id, dialect);
@@ -115,6 +131,7 @@ impl Engine {
                 self.serve(id, &[]);
                 self.settle();
             }
+            self.rest_peer(id);
         }
         false
     }

@@ -12,6 +12,7 @@ mod serving;
 mod sockets;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -29,6 +30,7 @@ use crate::hub::action::{Action, Completion, Level};
 use crate::hub::call::{Answer, CallFault};
 use crate::hub::conn::{Conn, Ending, Machine, Stream};
 use crate::hub::socket::CloseCode;
+use crate::hub::transport::Transport;
 use crate::log::record::Record;
 use crate::source::demo::Demo;
 use crate::wire::http::server::Server;
@@ -46,6 +48,8 @@ pub struct Engine {
     stalled: Vec<ConnId>,
     /// Bytes that the last [`Engine::outbound`] lent.
     lent: usize,
+    /// What TLS opens; empty between two receives, kept for its room.
+    plain: Vec<u8>,
     /// What came of calls of the engine's own user.
     answers: VecDeque<(u64, Result<Answer, CallFault>)>,
 }
@@ -71,6 +75,7 @@ impl Engine {
             operations: operations::Operations::default(),
             stalled: Vec::new(),
             lent: 0,
+            plain: Vec::new(),
             answers: VecDeque::new(),
         }
     }
@@ -88,11 +93,20 @@ impl Engine {
         if open >= limits.connections + limits.refusal_places {
             return None;
         }
-        self.hub.stats.connections_accepted += 1;
+        let listener = self.hub.config.listeners.get(usize::from(via.0));
+        let transport =
+            listener.map_or(Ok(None), |listener| Transport::accepted(listener, peer.ip())).ok()?;
+        let tls = transport.as_ref().is_some_and(|transport| transport.tls.is_some());
+        if tls && surplus {
+            // A handshake is more than a refusal is worth.
+            return None;
+        }
+        let patience = if tls { now.mono.plus_ms(limits.tls_handshake_ms) } else { Mono::NEVER };
         let id = self.hub.conns.insert(Conn {
             output: Output::default(),
             machine: Machine::Http(Box::new(Server::new(now.mono, limits))),
             socket: None,
+            transport,
             peer: peer.ip(),
             port: peer.port(),
             via,
@@ -101,9 +115,16 @@ impl Engine {
             listed: false,
             blocked: false,
             surplus,
-            patience: Mono::NEVER,
+            patience,
             armed: Mono::NEVER,
         });
+        if !self.enter_address(id) {
+            if let Some(conn) = self.hub.conns.remove(id) {
+                self.leave_address(&conn);
+            }
+            return None;
+        }
+        self.hub.stats.connections_accepted += 1;
         self.hub.arm(id);
         Some(id)
     }
@@ -113,22 +134,35 @@ impl Engine {
     pub fn receive(&mut self, now: Now, id: ConnId, bytes: &[u8]) {
         self.hub.set_now(now);
         self.hub.stats.bytes_received += bytes.len() as u64;
+        if self.hub.conns.get(id).is_some_and(|conn| conn.transport.is_some()) {
+            self.receive_through(id, bytes);
+        } else {
+            self.receive_plain(id, bytes);
+        }
+        self.settle();
+    }
+
+    /// Bytes for a connection's machine.
+    fn receive_plain(&mut self, id: ConnId, bytes: &[u8]) {
         match self.hub.conns.get(id).map(|conn| &conn.machine) {
             Some(Machine::Client(_)) => self.hub.receive_outgoing(id, bytes),
             Some(Machine::Stream(_)) => self.hear(id, bytes),
             Some(Machine::Http(_) | Machine::Lingering) | None => self.serve(id, bytes),
         }
-        self.settle();
     }
 
     /// The peer has ended its sending direction.
     pub fn receive_eof(&mut self, now: Now, id: ConnId) {
         self.hub.set_now(now);
+        self.end_of_input(id);
+        self.settle();
+    }
+
+    fn end_of_input(&mut self, id: ConnId) {
         let Hub { conns, channels, .. } = &mut self.hub;
         let Some(conn) = conns.get_mut(id) else { return };
         if let Machine::Client(_) = &conn.machine {
-            self.hub.end_outgoing(id, true);
-            return self.settle();
+            return self.hub.end_outgoing(id, true);
         }
         let waits = match &mut conn.machine {
             Machine::Http(server) if server.owes() || !conn.output.is_empty(channels) => {
@@ -143,9 +177,8 @@ impl Engine {
         if waits {
             conn.ending = Ending::Half;
         } else {
-            self.hub.doom(id);
+            self.leave(id);
         }
-        self.settle();
     }
 
     /// The socket failed: nothing can be sent or received any more.
@@ -186,7 +219,10 @@ impl Engine {
             }
             Completion::Reloaded(config) => {
                 self.hub.vocabulary = crate::event::vocabulary::Vocabulary::new(&config.vocabulary);
-                let listeners = std::mem::take(&mut self.hub.config.listeners);
+                let mut listeners = std::mem::take(&mut self.hub.config.listeners);
+                for (listener, new) in listeners.iter_mut().zip(&config.listeners) {
+                    listener.reload(new.clone());
+                }
                 let demo = self.hub.config.demo;
                 self.hub.config = Config { listeners, demo, ..*config };
                 self.hub.reset_outgoing();
@@ -318,6 +354,7 @@ impl Engine {
 
     fn close(&mut self, id: ConnId) {
         let Some(conn) = self.hub.conns.remove(id) else { return };
+        self.leave_address(&conn);
         if let Machine::Client(outgoing) = &conn.machine {
             self.hub.closed_outgoing(id, outgoing);
         }
@@ -386,22 +423,29 @@ impl Engine {
 
     /// All that was queued is sent: ends the sending direction, and swallows input until the peer ends as well.
     pub(super) fn finish(&mut self, id: ConnId) {
-        let linger_ms = self.hub.config.limits.linger_ms;
-        let now = self.hub.now.mono;
-        let Some(conn) = self.hub.conns.get_mut(id) else { return };
+        let Some(conn) = self.hub.conns.get(id) else { return };
         if conn.ending == Ending::Half || matches!(conn.machine, Machine::Lingering) {
-            self.hub.doom(id);
-            return;
+            return self.leave(id);
         }
+        self.linger(id);
+        self.end_sending(id);
+    }
+
+    /// Nothing more is asked or answered here.
+    fn linger(&mut self, id: ConnId) {
+        let by = self.hub.now.mono.plus_ms(self.hub.config.limits.linger_ms);
+        let Some(conn) = self.hub.conns.get_mut(id) else { return };
         let machine = std::mem::replace(&mut conn.machine, Machine::Lingering);
         let output = std::mem::take(&mut conn.output);
         conn.socket = None;
-        conn.patience = now.plus_ms(linger_ms);
+        conn.patience = by;
         if let Machine::Stream(stream) = machine {
             self.stream_ended(&output, &stream);
+            if let Some(tail) = output.tail() {
+                self.hub.channels[usize::from(tail.channel)].leave(tail.feed, id.slot);
+            }
         }
         self.hub.arm(id);
-        self.hub.act(Action::Finish(id));
     }
 
     fn conn_due(&mut self, id: ConnId, at: Mono) {
@@ -412,6 +456,8 @@ impl Engine {
         }
         conn.armed = Mono::NEVER;
         if conn.patience <= now {
+            self.note_slow_handshake(id);
+            let Some(conn) = self.hub.conns.get(id) else { return };
             match &conn.machine {
                 Machine::Stream(_) if conn.ending == Ending::No && !conn.is_closing() => self.cut(id),
                 Machine::Client(_) if !self.hub.stopping => self.hub.stalled_outgoing(id),
@@ -473,7 +519,7 @@ impl Engine {
                 if server.waiting() > 0 || !conn.output.is_empty(channels) {
                     conn.ending = Ending::AfterFlush;
                 } else {
-                    self.hub.doom(id);
+                    self.leave(id);
                 }
             }
         }

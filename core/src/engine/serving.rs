@@ -3,6 +3,7 @@
 
 use super::Engine;
 use super::records::{NO_ROOM, RETRY_S};
+use super::transport::asker;
 use crate::dialect::problem::problem;
 use crate::dialect::{Asker, Dialect, Verdict};
 use crate::ground::id::ConnId;
@@ -107,9 +108,8 @@ impl Engine {
     /// until it is known who makes it.
     fn request(&mut self, id: ConnId, head: &Head<'_>, bytes: &[u8], input: &mut &[u8]) -> bool {
         let responder = self.responder(id, head);
-        let Some(conn) = self.hub.conns.get(id) else { return true };
-        let asker = Asker { conn: id, request: 0, peer: conn.peer, via: conn.via };
-        let verdict = self.judge(responder, asker, head, conn.surplus);
+        let (Some(asker), fault) = self.find_asker(id, head) else { return true };
+        let verdict = self.judge(responder, asker, head, fault);
         let Hub { conns, config, .. } = &mut self.hub;
         let Some(conn) = conns.get_mut(id) else { return true };
         let Machine::Http(server) = &mut conn.machine else { return true };
@@ -121,16 +121,24 @@ impl Engine {
             return false;
         }
         self.hub.leave_checks(id);
+        let verdict = match self.too_fast(asker, head) {
+            Some(fault) => Verdict::Refuse(self.no_entry(id, responder, fault)),
+            None => verdict,
+        };
         self.begin(responder, asker, verdict, head, bytes, input);
         true
     }
 
-    fn judge(&mut self, responder: Responder, asker: Asker, head: &Head<'_>, surplus: bool) -> Verdict {
+    fn judge(
+        &mut self,
+        responder: Responder,
+        asker: Asker,
+        head: &Head<'_>,
+        fault: Option<Fault>,
+    ) -> Verdict {
         self.hub.begin_judging(asker.conn);
-        if surplus {
-            let full = Fault { status: 503, reason: "the server has no room for more connections" };
-            let reply = self.in_own_form(responder, full).with("Retry-After", "1");
-            return Verdict::Refuse(Reply { close: true, ..reply });
+        if let Some(fault) = fault {
+            return Verdict::Refuse(self.no_entry(asker.conn, responder, fault));
         }
         let at = match responder {
             Responder::Dialect(at) => at,
@@ -192,7 +200,7 @@ impl Engine {
     /// Hands a request over whose content came in pieces.
     fn hand_over(&mut self, id: ConnId, responder: Responder, head: &Head<'_>, content: &[u8]) {
         let Some(conn) = self.hub.conns.get_mut(id) else { return };
-        let mut asker = Asker { conn: id, request: 0, peer: conn.peer, via: conn.via };
+        let mut asker = asker(id, conn, head);
         let Machine::Http(server) = &mut conn.machine else { return };
         // Whether the next may start before this one is answered is judged at its head; gathering took a turn of its
         // own, so the careful answer costs nothing.
@@ -241,6 +249,13 @@ impl Engine {
         }
     }
 
+    /// What a peer hears for which there is no room, or whose proxy makes no sense.
+    fn no_entry(&self, id: ConnId, responder: Responder, fault: Fault) -> Reply {
+        let mut reply = self.in_own_form(responder, fault);
+        reply.close = self.hub.conns.get(id).is_some_and(|conn| conn.surplus);
+        if fault.status == 503 { reply.with("Retry-After", "1") } else { reply }
+    }
+
     fn answer_now(&mut self, id: ConnId, head: &Head<'_>, reply: Reply) {
         let Some(server) = self.server(id) else { return };
         let request = server.open(asked(head), true);
@@ -249,7 +264,7 @@ impl Engine {
 
     /// The peer broke HTTP itself: one answer, after those that are owed, and the end. In a body the answer has the
     /// form of the dialect that was asked; in a head nobody knows yet which that is.
-    fn fault(&mut self, id: ConnId, fault: Fault) {
+    pub(super) fn fault(&mut self, id: ConnId, fault: Fault) {
         let fields_max = self.hub.config.limits.head_fields as usize;
         let Some(server) = self.server(id) else { return };
         let head = server.gathering().map(<[u8]>::to_vec);
@@ -285,7 +300,7 @@ impl Engine {
         match server.handle_timeout(now, &config.limits) {
             // A peer that still takes its replies is not idle; whether it does is the write stall's affair.
             Some(Expired::Idle) if !conn.output.is_empty(channels) => server.wind(now, &config.limits),
-            Some(Expired::Idle) => self.hub.doom(id),
+            Some(Expired::Idle) => self.leave(id),
             Some(Expired::Request(fault)) => self.fault(id, fault),
             Some(Expired::GiveUp) => self.give_up(id),
             None => {}

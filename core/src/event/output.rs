@@ -195,6 +195,33 @@ impl Output {
         self.parts.push(Part::Bytes(bytes));
     }
 
+    /// Puts the next `n` bytes among the parts, where they are of the feed: they are on their way already, so nothing may
+    /// come before them. `private`: as bytes of this connection alone; how many frames end in them.
+    pub fn hold(&mut self, n: u64, channels: &[Channel], private: bool) -> u64 {
+        let mut left = n.saturating_sub(self.private_bytes());
+        let Some(Tail { channel, feed, mut cursor, .. }) = self.tail else { return 0 };
+        let channel = &channels[usize::from(channel)];
+        let mut frames = 0;
+        for run in channel.feed(feed).runs_from(cursor, channel.arena()) {
+            let run = run.start..run.end.min(run.start + left);
+            if run.is_empty() {
+                break;
+            }
+            left -= run.end - run.start;
+            cursor = run.end;
+            if private {
+                frames += channel.arena().frames_passed(run.clone());
+                self.parts.push(Part::Bytes(channel.arena().slices(run).concat()));
+            } else {
+                self.push_run(run);
+            }
+        }
+        if let Some(tail) = &mut self.tail {
+            tail.cursor = cursor;
+        }
+        frames
+    }
+
     /// Puts the rest of a frame that is half sent among the parts.
     fn finish_frame(&mut self, arena: Option<&Arena>) {
         let (Some(tail), Some(arena)) = (&mut self.tail, arena) else { return };

@@ -3,6 +3,7 @@
 mod access;
 mod calls;
 mod isymphony;
+mod tls;
 mod wcs;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 pub use access::{Auth, Only, Right, Rights, Token, User};
 pub use calls::{Proxy, TlsBase};
 pub use isymphony::Isymphony;
+pub use tls::{ListenerTls, WallClock};
 pub use wcs::{ErrorEvent, HookPolicy, Keepalive, OnError, RestPolicy, Wcs, WcsApp, WcsTls};
 
 use super::id::{Epoch, ShardId};
@@ -81,6 +83,23 @@ impl Default for Place {
 pub struct Listener {
     /// The dialects that it serves, by name; `None` is all of them.
     pub dialects: Option<Vec<String>>,
+    /// TLS on its connections.
+    pub tls: Option<ListenerTls>,
+    /// Addresses of proxies, which speak for others.
+    pub proxies: Vec<Network>,
+    /// These proxies begin a connection with a PROXY header (version 2); else their requests say whom they are for.
+    pub proxy_protocol: bool,
+}
+
+impl Listener {
+    /// Takes over what can change while connections are open. Those keep what they began with.
+    pub fn reload(&mut self, new: Listener) {
+        if self.tls.is_some() == new.tls.is_some() {
+            self.tls = new.tls;
+        }
+        self.proxies = new.proxies;
+        self.proxy_protocol = new.proxy_protocol;
+    }
 }
 
 /// `[log]`: how much history the log on disk keeps.

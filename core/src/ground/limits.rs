@@ -38,6 +38,12 @@ limits! {
     connections = 100_000, "Open connections per shard; lowered at start to what the open-file limit allows. Beyond: 503 with Retry-After.";
     refusal_places = 64, "Connections beyond `connections` that are kept to answer 503. Beyond: closed at once.";
     send_buffer_bytes = 262_144, "Kernel send buffer of each accepted socket: a stalled loopback reader otherwise swallows megabytes before it shows.";
+    connections_per_address = 0, "Open connections of one address per shard; loopback is exempt, of IPv6 a /64 counts as one; 0 is none. Beyond: 503 with Retry-After, with TLS closed.";
+    handshakes_per_second = 0, "Websocket and TLS handshakes of one address in a second, per shard; loopback is exempt; 0 is none. Beyond: 503 with Retry-After, with TLS closed.";
+    addresses_counted = 65_536, "Addresses whose handshakes of this second are counted. Beyond: those of further ones are let in.";
+    proxy_header_bytes = 4_096, "The PROXY header of a connection, its TLVs included. Beyond: closed.";
+    tls_handshake_ms = 10_000, "From a connection's acceptance to the end of its TLS handshake. Beyond: closed.";
+    tls_sessions = 4_096, "TLS sessions of a listener that are remembered for clients without tickets. Beyond: the oldest go, and such a client makes a whole handshake.";
     head_bytes = 16_384, "Request line and header fields (RFC 9110 section 5.4). Beyond: 431 and close.";
     head_fields = 100, "Header fields of a request. Beyond: 431 and close.";
     head_ms = 10_000, "From a request's first byte to the end of its head. Beyond: 408 and close.";

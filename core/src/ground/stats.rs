@@ -66,6 +66,10 @@ pub struct Stats {
     pub connections_accepted: u64,
     /// Connections that were answered 503 or closed for want of room.
     pub connections_refused: u64,
+    /// TLS handshakes of listeners that came to their end.
+    pub tls_handshakes: u64,
+    /// Connections whose TLS failed, in the handshake or behind it.
+    pub tls_failures: u64,
     /// Requests that were answered, by status class (`2xx` is at index 2).
     pub requests: [u64; 6],
     /// Bytes that peers sent.
@@ -193,6 +197,8 @@ impl Stats {
         self.calls_failed += other.calls_failed;
         self.connections_accepted += other.connections_accepted;
         self.connections_refused += other.connections_refused;
+        self.tls_handshakes += other.tls_handshakes;
+        self.tls_failures += other.tls_failures;
         for (sum, more) in self.requests.iter_mut().zip(other.requests) {
             *sum += more;
         }

@@ -11,7 +11,9 @@ use crate::ground::time::Mono;
 use crate::hub::access::Who;
 use crate::hub::calls::outgoing::Outgoing;
 use crate::hub::socket::Socket;
+use crate::hub::transport::Transport;
 use crate::wire::http::server::Server;
+use crate::wire::tls::layer::Layer;
 
 /// One connection.
 #[derive(Debug)]
@@ -22,7 +24,9 @@ pub struct Conn {
     pub machine: Machine,
     /// What a stream has more if its peer speaks as well: it is a websocket.
     pub socket: Option<Box<Socket>>,
-    /// The peer's address.
+    /// What lies between its socket and `machine`, if anything does.
+    pub transport: Option<Box<Transport>>,
+    /// The peer's address; behind a proxy, that of whom it speaks for.
     pub peer: IpAddr,
     /// The peer's port.
     pub port: u16,
@@ -85,6 +89,9 @@ impl Conn {
     /// The earliest deadline.
     #[must_use]
     pub fn deadline(&self) -> Mono {
+        if self.is_handshaking() {
+            return self.patience;
+        }
         let machine = match &self.machine {
             Machine::Http(server) => server.poll_timeout(),
             Machine::Stream(stream) => stream.keepalive_at,
@@ -93,6 +100,23 @@ impl Conn {
         };
         let silence = self.socket.as_ref().map_or(Mono::NEVER, |socket| socket.silent_at());
         machine.min(silence).min(self.patience)
+    }
+
+    /// Its TLS.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Layer> {
+        self.transport.as_ref()?.tls.as_deref()
+    }
+
+    /// Its TLS.
+    pub fn tls_mut(&mut self) -> Option<&mut Layer> {
+        self.transport.as_mut()?.tls.as_deref_mut()
+    }
+
+    /// Whether TLS is being agreed on.
+    #[must_use]
+    pub fn is_handshaking(&self) -> bool {
+        self.tls().is_some_and(|tls| tls.is_handshaking() && !tls.is_closing())
     }
 
     /// The stream, if it is one.

@@ -4,15 +4,18 @@
 
 pub mod access;
 pub mod action;
+pub mod addresses;
 pub mod call;
 pub mod calls;
 pub mod conn;
 pub mod socket;
+pub mod transport;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use access::{Access, Pace};
+use addresses::Addresses;
 use conn::{Conn, Conns, Ending, Machine, Stream};
 
 use crate::event::channel::Channel;
@@ -96,6 +99,8 @@ pub struct Hub {
     resumed: Vec<ConnId>,
     /// Calls to servers of others.
     pub calls: calls::Calls,
+    /// What single addresses take.
+    pub addresses: Addresses,
 }
 
 /// A reply that waits until a record is durable.
@@ -159,6 +164,7 @@ impl Hub {
             doomed: Vec::new(),
             resumed: Vec::new(),
             calls: calls::Calls::new(hash_seed),
+            addresses: Addresses::default(),
         }
     }
 

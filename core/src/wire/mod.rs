@@ -4,6 +4,7 @@
 //! [`Step::Fault`]. Where the input was split never changes what it says (the splitting property).
 
 pub mod http;
+pub mod proxy;
 pub mod tls;
 pub mod ws;
 pub mod xml;

@@ -173,8 +173,12 @@ fn sha256<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Option<[u8; 32]> {
 }
 
 fn rights<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Option<Rights> {
+    if reader.list(item, MAY)?.is_empty() {
+        reader.wrong(item, MAY);
+        return None;
+    }
     let mut rights = Rights::default();
-    let known = reader.list_of(item, MAY, |right| {
+    reader.list_of(item, MAY, |right| {
         match right {
             "publish" => rights.publish = true,
             "read" => rights.read = true,
@@ -183,9 +187,6 @@ fn rights<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Option<Rights> {
         }
         Ok(())
     })?;
-    if known.is_empty() && rights == Rights::default() {
-        reader.wrong(item, MAY);
-    }
     Some(rights)
 }
 
@@ -207,3 +208,6 @@ fn only<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Only {
     }
     Only(only)
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use toml::de::DeTable;
 use super::reader::{Keys, Reader};
 
 /// Rows that are planned and this version does not have.
-const LATER: &[&str] = &["connections_per_address", "handshakes_per_second", "sep_subscriptions"];
+const LATER: &[&str] = &["sep_subscriptions"];
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -55,6 +55,10 @@ pub(super) fn bounds(name: &str) -> RangeInclusive<u64> {
         // Zero means "at once".
         "linger_ms" | "stream_drain_ms" | "shutdown_ms" | "body_grace_ms" => 0..=DAY_MS,
         "body_bytes_per_s" | "body_discard_bytes" => 0..=1_024 * MIB,
+        "connections_per_address" | "handshakes_per_second" => 0..=10_000_000,
+        "tls_sessions" => 1..=10_000_000,
+        // A header without TLVs has 52 bytes, and the length of one is told in 16 bits.
+        "proxy_header_bytes" => 52..=65_551,
         // Each has a thread, and takes the memory that its hash asks for.
         "checks_running" => 1..=64,
         "checks_remembered" | "failed_logins_per_address" => 0..=1_000_000,

@@ -8,6 +8,9 @@ mod access;
 mod destinations;
 mod isymphony;
 mod limits;
+mod listeners;
+#[cfg(test)]
+mod listeners_tests;
 mod outbox;
 mod reader;
 mod sections;
@@ -92,9 +95,6 @@ fn top_level<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>, read: &mut Con
         reader.table(item, &format!("a table under [{key}]"))
     };
     read.data = find("data").and_then(|item| data(reader, item));
-    if let Some(item) = find("listener") {
-        read.listeners = sections::listeners(reader, item);
-    }
     if let Some(table) = section(reader, "log") {
         read.config.log = sections::log(reader, table);
     }
@@ -119,6 +119,9 @@ fn top_level<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>, read: &mut Con
     }
     if let Some(table) = section(reader, "limits") {
         limits::read(reader, table, &mut read.config.limits);
+    }
+    if let Some(item) = find("listener") {
+        read.listeners = listeners::listeners(reader, item, read.config.limits.tls_sessions);
     }
     if let Some(item) = find("vocabulary") {
         read.config.vocabulary = sections::vocabulary(reader, item, &read.config.xms.extra_types);

@@ -1,8 +1,6 @@
-//! The sections that are a few lines each: `[[listener]]`, `[log]`, `[native]`, `[metrics]`, `[[vocabulary]]`.
+//! The sections that are a few lines each: `[log]`, `[native]`, `[metrics]`, `[[vocabulary]]`.
 
-use std::net::SocketAddr;
-
-use offhook_core::ground::config::{DIALECTS, Listener, Log, Native, VocabularyRow};
+use offhook_core::ground::config::{Log, Native, VocabularyRow};
 use offhook_core::ground::network::Network;
 use toml::de::DeTable;
 
@@ -10,7 +8,6 @@ use super::limits::bounds;
 use super::reader::{Item, Keys, Reader};
 use super::xms;
 
-pub(super) const LISTENER_KEYS: Keys<'_> = Keys { known: &["address", "dialects"], later: &["tls"] };
 pub(super) const LOG_KEYS: Keys<'_> = Keys { known: &["retain"], later: &[] };
 pub(super) const RETAIN_KEYS: Keys<'_> = Keys { known: &["age", "bytes"], later: &[] };
 pub(super) const NATIVE_KEYS: Keys<'_> =
@@ -19,10 +16,6 @@ pub(super) const METRICS_KEYS: Keys<'_> = Keys { known: &["allow"], later: &[] }
 pub(super) const VOCABULARY_KEYS: Keys<'_> =
     Keys { known: &["type", "xms", "isymphony", "wcs", "isr"], later: &[] };
 
-/// Dialects that are planned and this version does not have.
-const LATER_DIALECTS: &[&str] = &["sep", "isr"];
-const LISTENERS_MAX: usize = 64;
-const ADDRESS: &str = "an IP address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"";
 const ORIGIN: &str = "origins as browsers send them, in lower case and without a path, such as \
                       [\"https://crm.example.com\"]";
 
@@ -36,50 +29,6 @@ pub(super) fn tables<'t>(
     let elements = reader.list(&item.clone().called(section), &allowed).unwrap_or_default();
     let table = |element: Item<'t>| reader.table(&element, &allowed).map(|table| (element, table));
     elements.into_iter().filter_map(table).collect()
-}
-
-/// `[[listener]]`, all of them.
-pub(super) fn listeners<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Vec<(SocketAddr, Listener)> {
-    let mut listeners: Vec<(SocketAddr, Listener)> = Vec::new();
-    for (header, table) in tables(reader, item, "[[listener]]") {
-        let items = reader.entries("[[listener]]", table, LISTENER_KEYS);
-        let find = |key: &str| items.iter().find(|item| item.key == key);
-        let dialects = find("dialects").and_then(|item| dialects(reader, item));
-        let Some(item) = find("address") else {
-            reader.problem(&header, &format!("address is missing; allowed: {ADDRESS}"));
-            continue;
-        };
-        let Some(text) = reader.text(item, ADDRESS) else { continue };
-        let Ok(address) = text.parse::<SocketAddr>() else {
-            reader.wrong(item, ADDRESS);
-            continue;
-        };
-        if address.port() != 0 && listeners.iter().any(|(other, _)| *other == address) {
-            reader.problem(item, &format!("found \"{address}\" twice, allowed: each address once"));
-        } else if listeners.len() == LISTENERS_MAX {
-            reader.problem(item, &format!("too many listeners, allowed: at most {LISTENERS_MAX}"));
-        } else {
-            listeners.push((address, Listener { dialects }));
-        }
-    }
-    listeners
-}
-
-fn dialects<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Option<Vec<String>> {
-    let allowed = format!("a list of at least one of {}", DIALECTS.join(", "));
-    let names = reader.list_of(item, &allowed, |name| {
-        if DIALECTS.contains(&name) {
-            Ok(name.to_owned())
-        } else if LATER_DIALECTS.contains(&name) {
-            Err(format!("\"{name}\" is not in this version yet"))
-        } else {
-            Err(String::new())
-        }
-    });
-    if reader.list(item, &allowed).is_some_and(|all| all.is_empty()) {
-        reader.wrong(item, &allowed);
-    }
-    names
 }
 
 /// `[log]`.

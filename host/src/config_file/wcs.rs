@@ -10,7 +10,7 @@ use offhook_core::ground::config::{ErrorEvent, HookPolicy, Keepalive, Wcs, WcsAp
 use toml::de::DeTable;
 
 use super::reader::{Item, Keys, Reader, nearest};
-use super::sections;
+use super::{access, sections};
 
 pub(super) const KEYS: Keys<'_> = Keys {
     known: &[
@@ -20,12 +20,13 @@ pub(super) const KEYS: Keys<'_> = Keys {
         "error_event",
         "extra_hooks",
         "paths",
+        "push_users",
         "keepalive",
         "keepalive_interval",
         "keepalive_count",
         "apps",
     ],
-    later: &["push_users"],
+    later: &[],
 };
 pub(super) const APP_KEYS: Keys<'_> = Keys {
     known: &[
@@ -85,6 +86,9 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>) -> Wcs {
     }
     if let Some(item) = item("paths") {
         wcs.paths = reader.list_of(item, PATH, path).unwrap_or_default();
+    }
+    if let Some(item) = item("push_users") {
+        wcs.push_users = access::users(reader, item).into();
     }
     keepalive(reader, &items, &mut wcs);
     let apps = item("apps").and_then(|item| reader.table(item, APP));

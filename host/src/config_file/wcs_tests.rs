@@ -28,6 +28,7 @@ fn every_key_arrives() {
         error_event = "fail"
         extra_hooks = { MyEvent = 3 }
         paths = ["/ws"]
+        push_users = [{ name = "backend", password_hash = "$argon2id$v=19$m=19456,t=2,p=1$b2ZmaG9vay1leGFtcGxl$HbQdVZcRnbYqKm4Yb7dSxYlKo2Wn0sV2dJm3h2gB1Wc" }]
         keepalive = "INTERNAL"
         keepalive_interval = "20s"
         keepalive_count = 3
@@ -59,6 +60,7 @@ fn every_key_arrives() {
     assert_eq!((wcs.error_event, wcs.apps.len()), (ErrorEvent::Fail, 2));
     assert_eq!((wcs.keepalive, wcs.keepalive_interval_ms), (Keepalive::Internal, 20_000));
     assert_eq!((wcs.keepalive_count, &*wcs.paths), (3, &["/ws".to_owned()][..]));
+    assert_eq!((wcs.push_users.len(), &*wcs.push_users[0].name), (1, "backend"));
     let app = &wcs.apps[0];
     assert!(app.admits("https://page.example.com") && !app.admits("https://other.example.com"));
     assert_eq!((&*app.key, &*app.url), ("defaultApp", "http://127.0.0.1:8081/apps/EchoApp"));
@@ -172,6 +174,12 @@ fn problems_name_the_application_and_what_is_allowed() {
             "[wcs]\npaths = [\"ws\"]".to_owned(),
             "t.toml:2: [wcs] paths: found \"ws\", allowed: paths such as \"/ws\", without a query and not of another \
              dialect"
+                .to_owned(),
+        ),
+        (
+            "[wcs]\npush_users = [\"backend\"]".to_owned(),
+            "t.toml:2: [wcs] push_users: found \"backend\", allowed: a list of users such as [{ name = \"ann\", \
+             password_hash = \"$argon2id$...\" }]"
                 .to_owned(),
         ),
         (

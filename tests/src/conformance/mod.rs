@@ -11,6 +11,7 @@
 //!
 //! `X1` … `X47` in names and comments are the lines of the XMS checklist.
 
+mod access;
 mod bad_input;
 mod documents;
 mod durable;
@@ -30,6 +31,7 @@ mod streams;
 mod transcript;
 pub(crate) mod xms;
 
+pub use access::*;
 pub use bad_input::*;
 pub use documents::*;
 pub use durable::*;
@@ -66,6 +68,8 @@ macro_rules! conformance {
             // Native
             publishing_forms, publishing_faults, sse_streams, sse_resume, sse_gaps, sse_heartbeats, sse_access,
             slow_xms_reader, slow_sse_reader, stalled_peers_cost_nothing,
+            // Who may come in
+            passwd_makes_hashes, users_and_tokens, guesses_are_counted, exposed_listeners,
             // HTTP
             http_faults, http_faults_in_a_body, http_garbage, http_limits, http_deadlines, http_full_server,
             http_byte_by_byte, http_pipelining, http_one_connection, http_1_0, http_expect_continue, http_head,

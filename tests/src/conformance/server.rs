@@ -32,6 +32,11 @@ impl Subject {
         Subject { program }
     }
 
+    /// Where the binary is.
+    pub(super) fn program(&self) -> &'static str {
+        self.program
+    }
+
     /// The binary's name.
     pub(super) fn name(&self) -> &'static str {
         self.program.rsplit('/').next().unwrap_or(self.program)

@@ -10,6 +10,7 @@ pub mod http_body;
 pub mod http_connection;
 pub mod http_head;
 mod memory;
+pub mod proxy;
 pub mod publish_body;
 pub mod query;
 mod replies;
@@ -28,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     ("http_body", http_body::run),
     ("http_connection", http_connection::run),
     ("http_head", http_head::run),
+    ("proxy", proxy::run),
     ("publish_body", publish_body::run),
     ("query", query::run),
     ("wcs_answer", wcs_answer::run),

@@ -4,7 +4,7 @@ use offhook_tests::memory::read::Reply;
 use offhook_tests::memory::write::request;
 use offhook_tests::memory::{Peer, World};
 
-use crate::access_common::{ask, basic, bearer, list, token, user, with_users};
+use crate::access_common::{ask, basic, bearer, list, refusals, token, user, with_users};
 use crate::common::{assert_problem, assert_xms_error};
 
 /// A user and a token, and at most three failures a minute.
@@ -43,9 +43,7 @@ fn too_many_failures_bar_an_address() {
         let reply = ask_from(&mut world, from, head("r-1"));
         assert_problem(&reply, 429);
         assert_eq!(reply.field("retry-after"), Some("40"));
-        assert!(
-            world.take_notes().iter().any(|note| note.text.contains("[limits] failed_logins_per_address"))
-        );
+        assert!(refusals(&mut world).iter().any(|line| line.contains("[limits] failed_logins_per_address")));
         assert_eq!(ask_from(&mut world, "192.0.2.2:1", list(&basic("ann", "sesame"))).status, 200);
         world.pass(40_000);
         assert_eq!(ask_from(&mut world, from, list(&basic("ann", "sesame"))).status, 200);

@@ -62,3 +62,9 @@ pub(crate) fn with_tokens(tokens: Vec<Token>) -> Config {
 pub(crate) fn bearer(text: &str) -> String {
     format!("Authorization: Bearer {text}\r\n")
 }
+
+/// Takes the lines of the log about those who were refused.
+pub(crate) fn refusals(world: &mut World) -> Vec<String> {
+    let notes = world.take_notes().into_iter().map(|note| note.text);
+    notes.filter(|text| text.contains(" was refused: ")).collect()
+}

@@ -6,11 +6,14 @@ use offhook_core::ground::config::{Only, Token, User, XmsApp};
 use offhook_core::{Completion, Config, Seq};
 use offhook_tests::memory::read::{chunks, take_head};
 use offhook_tests::memory::write::{publish, request};
+use offhook_tests::memory::ws::upgrade;
 use offhook_tests::memory::{Peer, World};
 use proptest::prelude::*;
+use serde_json::Value;
 
 use crate::access_common::{ask, basic, bearer, list, scope, token, user, with_users};
 use crate::common::{COLLECTION, document, event_xml, identifier, instance, one_each};
+use crate::isymphony::EVENTS;
 
 /// A dialect that has users, and how one of them reads.
 #[derive(Clone, Copy)]
@@ -22,8 +25,11 @@ struct Reading {
 }
 
 /// A dialect joins with a line.
-const READINGS: [Reading; 2] =
-    [Reading { admit: admit_to_native, read: read_native }, Reading { admit: admit_to_xms, read: read_xms }];
+const READINGS: [Reading; 3] = [
+    Reading { admit: admit_to_native, read: read_native },
+    Reading { admit: admit_to_xms, read: read_xms },
+    Reading { admit: admit_to_isymphony, read: read_isymphony },
+];
 
 /// What a reader may ask for: everything, and ways to ask for the outside of its scope. Each dialect has so many.
 const WISHES: usize = 3;
@@ -35,8 +41,7 @@ fn admit_to_native(config: &mut Config, only: Only) {
 /// Resumes from the last id that came, else from the beginning.
 fn read_native(world: &mut World, peer: Peer, seen: &mut Vec<u8>, wish: usize) {
     let text = String::from_utf8_lossy(seen);
-    let ids = text.split('\n').filter_map(|line| line.strip_prefix("id: "));
-    let last = ids.last().unwrap_or("a1-0").to_owned();
+    let last = text.rsplit('\n').find_map(|line| line.strip_prefix("id: ")).unwrap_or("a1-0");
     let filters = ["", "&data.username=eve&data.username=*", "&type=*&appid=other"][wish];
     let target = format!("/v1/events?last_event_id={last}{filters}");
     exchange(world, peer, request("GET", &target, &bearer("sesame"), ""), seen);
@@ -69,6 +74,23 @@ fn read_xms(world: &mut World, peer: Peer, seen: &mut Vec<u8>, wish: usize) {
     exchange(world, peer, request("GET", &instance(&id), &credentials, ""), seen);
 }
 
+fn admit_to_isymphony(config: &mut Config, only: Only) {
+    config.isymphony.users = [User { only, ..user("ann", "sesame", &[]) }].into();
+}
+
+/// Opens a websocket; it gets what is new.
+fn read_isymphony(world: &mut World, peer: Peer, seen: &mut Vec<u8>, wish: usize) {
+    exchange(world, peer, upgrade(EVENTS, &basic("ann", "sesame")), seen);
+    let filters = [
+        "",
+        r#"{"property":"username","value":"eve"},{"property":"username","value":"*"}"#,
+        r#"{"property":"type","value":"*"},{"property":"extensionNumber","value":"100"}"#,
+    ][wish];
+    let message = format!(r#"{{"type":"filter","correlationId":"1","filters":[{filters}]}}"#);
+    let frame = world.masked(0x81, message);
+    exchange(world, peer, frame, seen);
+}
+
 /// Sends a request, lets all checks be done, and keeps all that came.
 fn exchange(world: &mut World, peer: Peer, request: Vec<u8>, seen: &mut Vec<u8>) {
     world.send(peer, request);
@@ -96,9 +118,9 @@ impl Published {
             other => panic!("no scope here names {other}"),
         };
         match serde_json::from_str(json).expect("JSON") {
-            serde_json::Value::String(text) => Some(text),
-            serde_json::Value::Number(number) => Some(number.to_string()),
-            _ => None,
+            Value::String(text) => Some(text),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         }
     }
 

@@ -3,7 +3,7 @@
 
 use offhook_core::Config;
 use offhook_core::ground::config::{HookPolicy, OnError, WcsApp};
-use offhook_tests::memory::write::{get, publish};
+use offhook_tests::memory::write::publish;
 use offhook_tests::memory::{Peer, World};
 
 const BACKEND: &str = "127.0.0.1:8081";
@@ -20,14 +20,11 @@ fn config(url: &str) -> Config {
     config
 }
 
-/// A world whose backend listens, and a reader of what hooks that failed publish.
-fn world(url: &str) -> (World, Peer) {
+/// A world whose backend listens.
+fn world(url: &str) -> World {
     let mut world = World::with(config(url), 1);
     world.serve(BACKEND);
-    let reader = world.connect();
-    world.open(reader, get("/v1/events?type=wcs.error&data.message=ErrorEvent"));
-    world.take(reader);
-    (world, reader)
+    world
 }
 
 fn hook(world: &mut World, session: &str) {
@@ -47,17 +44,19 @@ fn request(world: &mut World, backend: Peer) -> String {
 }
 
 /// Why the hooks failed since the last time.
-fn failures(world: &mut World, reader: Peer) -> Vec<String> {
-    let text = String::from_utf8(world.take(reader)).expect("events are text");
-    let infos = text.split("\"info\":\"REST hook StreamStatusEvent failed: ").skip(1);
-    infos.map(|rest| rest.split('"').next().unwrap_or_default().to_owned()).collect()
+fn failures(world: &mut World) -> Vec<String> {
+    let notes = world.take_notes().into_iter().filter_map(|note| {
+        let (_, rest) = note.text.split_once("REST hook StreamStatusEvent failed: ")?;
+        rest.split_once("; event ").map(|(why, _)| why.to_owned())
+    });
+    notes.collect()
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
 
 #[test]
 fn a_connection_is_kept_and_used_again() {
-    let (mut world, reader) = world("http://127.0.0.1:8081/app");
+    let mut world = world("http://127.0.0.1:8081/app");
     hook(&mut world, "a");
     let (backend, address) = dialed(&mut world);
     assert_eq!(address, BACKEND);
@@ -74,7 +73,7 @@ fn a_connection_is_kept_and_used_again() {
     assert!(!world.is_closed(backend));
     world.pass(1);
     assert!(world.is_closed(backend));
-    assert!(failures(&mut world, reader).is_empty());
+    assert!(failures(&mut world).is_empty());
 }
 
 #[test]
@@ -88,13 +87,13 @@ fn answers_in_every_form_are_understood() {
         ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\n\r\n", false),
     ] {
         for piece in [1, 7, usize::MAX] {
-            let (mut world, reader) = world("http://127.0.0.1:8081/app");
+            let mut world = world("http://127.0.0.1:8081/app");
             hook(&mut world, "a");
             let (backend, _) = dialed(&mut world);
             for bytes in answer.as_bytes().chunks(piece) {
                 world.send(backend, bytes);
             }
-            assert!(failures(&mut world, reader).is_empty(), "{answer:?}");
+            assert!(failures(&mut world).is_empty(), "{answer:?}");
             // What follows a whole answer in pieces comes to an idle connection.
             assert_eq!(world.is_closed(backend), !again, "{answer:?} by {piece}");
         }
@@ -104,7 +103,7 @@ fn answers_in_every_form_are_understood() {
 #[test]
 fn an_answer_that_ends_with_the_connection_is_whole_only_if_it_ended_well() {
     for (broken, expected) in [(false, &[][..]), (true, &["connection failed"][..])] {
-        let (mut world, reader) = world("http://127.0.0.1:8081/app");
+        let mut world = world("http://127.0.0.1:8081/app");
         hook(&mut world, "a");
         let (backend, _) = dialed(&mut world);
         world.send(backend, "HTTP/1.1 200 OK\r\n\r\n{}");
@@ -113,7 +112,7 @@ fn an_answer_that_ends_with_the_connection_is_whole_only_if_it_ended_well() {
         } else {
             world.end(backend);
         }
-        let failures = failures(&mut world, reader);
+        let failures = failures(&mut world);
         assert_eq!(failures.len(), expected.len(), "{failures:?}");
         assert!(world.is_closed(backend));
     }
@@ -127,18 +126,18 @@ fn what_is_no_answer_is_a_fault() {
         "HTTP/1.1 101 Switching Protocols\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n",
     ] {
-        let (mut world, reader) = world("http://127.0.0.1:8081/app");
+        let mut world = world("http://127.0.0.1:8081/app");
         hook(&mut world, "a");
         let (backend, _) = dialed(&mut world);
         world.send(backend, answer);
-        assert_eq!(failures(&mut world, reader), ["bad response"], "{answer:?}");
+        assert_eq!(failures(&mut world), ["bad response"], "{answer:?}");
         assert!(world.is_closed(backend));
     }
 }
 
 #[test]
 fn an_idle_connection_that_the_peer_closes_is_no_error() {
-    let (mut world, reader) = world("http://127.0.0.1:8081/app");
+    let mut world = world("http://127.0.0.1:8081/app");
     hook(&mut world, "a");
     let (backend, _) = dialed(&mut world);
     world.send(backend, OK);
@@ -147,35 +146,35 @@ fn an_idle_connection_that_the_peer_closes_is_no_error() {
     hook(&mut world, "a");
     let (second, _) = dialed(&mut world);
     world.send(second, OK);
-    assert!(failures(&mut world, reader).is_empty());
+    assert!(failures(&mut world).is_empty());
 }
 
 #[test]
 fn w24_a_backend_that_never_answers_is_given_up_after_15_s() {
-    let (mut world, reader) = world("http://127.0.0.1:8081/app");
+    let mut world = world("http://127.0.0.1:8081/app");
     hook(&mut world, "a");
     let (backend, _) = dialed(&mut world);
     world.pass(14_999);
-    assert!(failures(&mut world, reader).is_empty() && !world.is_closed(backend));
+    assert!(failures(&mut world).is_empty() && !world.is_closed(backend));
     world.pass(1);
-    assert_eq!(failures(&mut world, reader), ["timeout after 15 s"]);
+    assert_eq!(failures(&mut world), ["timeout after 15 s"]);
     assert!(world.is_closed(backend));
     assert_eq!(world.take_dialed(), None, "without a retry");
 }
 
 #[test]
 fn w25_a_refused_connection_is_tried_four_times() {
-    let (mut world, reader) = world("http://127.0.0.1:8081/app");
+    let mut world = world("http://127.0.0.1:8081/app");
     world.close_port(BACKEND);
     hook(&mut world, "a");
-    assert_eq!(failures(&mut world, reader), ["connection failed"]);
+    assert_eq!(failures(&mut world), ["connection failed"]);
     let tried = std::iter::from_fn(|| world.take_dialed()).count();
     assert_eq!(tried, 4);
 }
 
 #[test]
 fn a_connection_that_is_not_made_in_time_is_given_up_after_5_s() {
-    let (mut world, reader) = world("http://127.0.0.1:8081/app");
+    let mut world = world("http://127.0.0.1:8081/app");
     world.lose(BACKEND);
     hook(&mut world, "a");
     world.pass(4_999);
@@ -184,12 +183,12 @@ fn a_connection_that_is_not_made_in_time_is_given_up_after_5_s() {
     assert_eq!(std::iter::from_fn(|| world.take_dialed()).count(), 1, "the second attempt");
     world.pass(10_000);
     // 15 s for all attempts together.
-    assert_eq!(failures(&mut world, reader), ["timeout after 15 s"]);
+    assert_eq!(failures(&mut world), ["timeout after 15 s"]);
 }
 
 #[test]
 fn names_are_resolved_and_addresses_tried_in_turn() {
-    let (mut world, reader) = world("http://backend.example:8081/app");
+    let mut world = world("http://backend.example:8081/app");
     world.name("backend.example", &["192.0.2.1", "192.0.2.2", "2001:db8::1"]);
     world.serve("192.0.2.2:8081");
     hook(&mut world, "a");
@@ -203,19 +202,19 @@ fn names_are_resolved_and_addresses_tried_in_turn() {
     let backend = tried[2].0;
     assert!(request(&mut world, backend).contains("\r\nHost: backend.example:8081\r\n"));
     world.send(backend, OK);
-    assert!(failures(&mut world, reader).is_empty());
+    assert!(failures(&mut world).is_empty());
 }
 
 #[test]
 fn a_name_without_an_address_or_without_an_answer() {
     for silent in [false, true] {
-        let (mut world, reader) = world("http://backend.example:8081/app");
+        let mut world = world("http://backend.example:8081/app");
         if silent {
             world.name("backend.example", &[]);
         }
         hook(&mut world, "a");
         world.pass(5_000);
-        assert_eq!(failures(&mut world, reader), ["connection failed"], "{silent}");
+        assert_eq!(failures(&mut world), ["connection failed"], "{silent}");
         assert_eq!(world.take_dialed(), None);
     }
 }
@@ -257,7 +256,7 @@ fn a_proxy_that_refuses_is_a_fault() {
 
 #[test]
 fn a_full_socket_takes_the_request_bit_by_bit() {
-    let (mut world, reader) = world("http://127.0.0.1:8081/app");
+    let mut world = world("http://127.0.0.1:8081/app");
     world.limit_dialed(10);
     hook(&mut world, "a");
     let (backend, _) = dialed(&mut world);
@@ -268,7 +267,7 @@ fn a_full_socket_takes_the_request_bit_by_bit() {
     let request = request(&mut world, backend);
     assert!(request.starts_with("POST /app") && request.ends_with("\"name\":\"n\"}"), "{request}");
     world.send(backend, OK);
-    assert!(failures(&mut world, reader).is_empty());
+    assert!(failures(&mut world).is_empty());
 }
 
 #[test]
@@ -287,7 +286,7 @@ fn more_calls_than_there_may_be_fail_at_once() {
 
 #[test]
 fn a_stop_closes_idle_connections_and_waits_a_little_for_the_others() {
-    let (mut world, _) = world("http://127.0.0.1:8081/app");
+    let mut world = world("http://127.0.0.1:8081/app");
     hook(&mut world, "a");
     let (idle, _) = dialed(&mut world);
     world.send(idle, OK);

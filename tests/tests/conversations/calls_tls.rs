@@ -1,69 +1,25 @@
-//! Calls over TLS: the matrix of a destination's `tls` table. The server is rustls as well, in memory,
-//! with certificates that live as long as a test; ours is the layer alone.
+//! Calls over TLS: the matrix of a destination's `tls` table. The server is rustls as well, in memory;
+//! ours is the layer alone.
 
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
-use offhook_core::ground::config::TlsBase;
+use offhook_core::ground::config::{ListenerTls, TlsBase};
 use offhook_core::hub::call::{Answer, Call, CallFault, Caller, Target, Tls};
 use offhook_core::wire::tls::WallClock;
 use offhook_core::wire::tls::layer::{Layer, RECORD_BYTES};
 use offhook_core::{Config, Wall};
 use offhook_tests::memory::{Peer, World};
-use rcgen::{
-    BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, SerialNumber,
-};
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection};
+
+use super::certificates::{Authority, Signed, der};
 
 const POST: &str = "POST /hook HTTP/1.1\r\nHost: h.example\r\nContent-Length: 2\r\n\r\nhi";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const ANSWERED: &str = "ok";
-
-/// An authority, and what it signs.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-/// A certificate and its key, in PEM.
-struct Signed {
-    cert: String,
-    key: String,
-}
-
-impl Authority {
-    fn new(name: &str) -> Authority {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
-        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(rcgen::DnType::CommonName, name);
-        let pem = params.self_signed(&key).expect("a certificate").pem();
-        Authority { issuer: Issuer::new(params, key), pem }
-    }
-
-    fn sign(&self, name: &str, years: (i32, i32)) -> Signed {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
-        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
-        params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
-        params.not_after = rcgen::date_time_ymd(years.1, 1, 1);
-        params.serial_number = Some(SerialNumber::from(7_u64));
-        let cert = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
-        Signed { cert, key: key.serialize_pem() }
-    }
-
-    fn store(&self) -> RootCertStore {
-        let mut store = RootCertStore::empty();
-        store.add(der(&self.pem)).expect("a root");
-        store
-    }
-}
-
-fn der(pem: &str) -> CertificateDer<'static> {
-    CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate")
-}
 
 /// What a server is like.
 struct Serves<'a> {
@@ -441,7 +397,12 @@ fn both_sides_of_the_layer() {
     let compiled = Tls::default().compile(&base, &clock).expect("a table");
     let serves = Serves { signed: &signed, tls12: false, clients_of: None };
     let mut client = Layer::client(&compiled, "h.example").expect("a name");
-    let mut server = Layer::server(serves.config()).expect("a server");
+    let mut server = Layer::server(&ListenerTls {
+        config: serves.config(),
+        clock: WallClock::default(),
+        only_tls13: false,
+    })
+    .expect("a server");
     let (mut to_client, mut to_server) = (Vec::new(), Vec::new());
     while client.is_handshaking() || server.is_handshaking() {
         carry(&mut client, b"", &mut server, &mut to_server);

@@ -111,13 +111,11 @@ fn message(text: &str) -> (String, Value) {
 pub(crate) fn assert_closed(world: &mut World, client: Peer, messages: &[(&str, Value)], code: u16) {
     let frames = world.frames(client);
     let (last, texts) = frames.split_last().expect("a Close at least");
-    let texts: Vec<(String, Value)> = texts
-        .iter()
-        .map(|frame| match frame {
-            Frame::Text(text) => message(text),
-            other => panic!("a message was expected: {other:?}"),
-        })
-        .collect();
+    let text = |frame: &Frame| {
+        let Frame::Text(text) = frame else { panic!("a message was expected: {frame:?}") };
+        message(text)
+    };
+    let texts: Vec<(String, Value)> = texts.iter().map(text).collect();
     let expected: Vec<(String, Value)> =
         messages.iter().map(|(name, data)| ((*name).to_owned(), data.clone())).collect();
     assert_eq!(texts, expected);
@@ -161,8 +159,10 @@ pub(crate) fn hook(world: &mut World, name: &str) -> Hook {
 
 /// The backend answers a hook.
 pub(crate) fn answer(world: &mut World, hook: &Hook, status: u16, body: &str) {
-    let head =
-        format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     world.send(hook.made.peer, head + body);
 }
 

@@ -1,15 +1,15 @@
 //! Sessions of WCS over the websocket: their beginning, what keeps them alive, and their end.
 
-use offhook_core::ground::config::{HookPolicy, Keepalive, WcsApp};
 use offhook_core::Completion;
+use offhook_core::ground::config::{HookPolicy, Keepalive, WcsApp};
 use offhook_tests::memory::World;
 use offhook_tests::memory::write::get;
 use offhook_tests::memory::ws::{Frame, upgrade};
 use serde_json::{Value, json};
 
 use crate::wcs_common::{
-    NODE, answer, app, ask, assert_closed, begin, config, established, fail, hook, hooks, one, overwriting, say,
-    stream, told, world, world_with,
+    NODE, answer, app, ask, assert_closed, begin, config, established, fail, hook, hooks, one, overwriting,
+    say, stream, told, world, world_with,
 };
 
 /// What the Web SDK sends first.
@@ -277,8 +277,11 @@ fn w36_without_connection_within_10_s_the_socket_is_closed() {
     assert!(!world.frames(client).iter().any(|frame| matches!(frame, Frame::Close(..))));
     world.pass(1);
     let frames = world.frames(client);
-    assert!(matches!(&frames[frames.len() - 2..], [Frame::Text(text), Frame::Close(Some(1008), _)]
-        if text.contains("no `connection` came in time")), "{frames:?}");
+    assert!(
+        matches!(&frames[frames.len() - 2..], [Frame::Text(text), Frame::Close(Some(1008), _)]
+        if text.contains("no `connection` came in time")),
+        "{frames:?}"
+    );
     // A session that was open for longer is not touched.
     let (open, _) = begin(&mut world, 0);
     world.pass(20_000);
@@ -371,8 +374,10 @@ fn origins_that_no_application_or_not_this_one_admits_are_refused() {
 
 #[test]
 fn w12_a_disabled_connect_is_not_called() {
-    let policy = HookPolicy { policy: offhook_core::ground::config::RestPolicy::Disable, ..HookPolicy::default() };
-    let mut world = world(WcsApp { policies: [("connect".to_owned(), policy)].into(), ..app(&["connect"]) }, 1);
+    let policy =
+        HookPolicy { policy: offhook_core::ground::config::RestPolicy::Disable, ..HookPolicy::default() };
+    let mut world =
+        world(WcsApp { policies: [("connect".to_owned(), policy)].into(), ..app(&["connect"]) }, 1);
     begin(&mut world, 0);
     assert!(hooks(&mut world).is_empty());
 }
@@ -385,13 +390,17 @@ fn w24_a_backend_that_never_answers_connect_fails_after_15_s() {
     world.pass(15_000);
     let frames = world.frames(client);
     let close = matches!(frames.last(), Some(Frame::Close(Some(1008), _)));
-    let told = frames.iter().any(|f| matches!(f, Frame::Text(t) if t.contains("connect failed: timeout after 15 s")));
+    let told = frames
+        .iter()
+        .any(|f| matches!(f, Frame::Text(t) if t.contains("connect failed: timeout after 15 s")));
     assert!(close && told && hooks(&mut world).is_empty(), "{frames:?}");
 }
 
 #[test]
 fn w10_w11_notify_ignores_what_overwrite_takes_over() {
-    for (policy, expected) in [(app(&["connect"]), "ours"), (overwriting("connect", &["clientVersion"]), "theirs")] {
+    for (policy, expected) in
+        [(app(&["connect"]), "ours"), (overwriting("connect", &["clientVersion"]), "theirs")]
+    {
         let mut world = world(policy, 1);
         let client = ask(&mut world, 0, json!({"clientVersion": "ours", "custom": "ours"}));
         let asked = hook(&mut world, "connect");

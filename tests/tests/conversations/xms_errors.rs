@@ -152,8 +152,10 @@ fn x46_an_address_outside_of_the_allow_list_gets_403() {
 
 #[test]
 fn a_listener_serves_its_dialects_alone() {
-    let listener =
-        |names: &[&str]| Listener { dialects: Some(names.iter().map(|n| (*n).to_owned()).collect()) };
+    let listener = |names: &[&str]| Listener {
+        dialects: Some(names.iter().map(|n| (*n).to_owned()).collect()),
+        ..Listener::default()
+    };
     let mut world = World::with(Config { listeners: vec![listener(&["native"])], ..Config::default() }, 1);
     assert_eq!(world.ask_alone(get(COLLECTION)).status, 404);
     let mut world = World::with(Config { listeners: vec![listener(&["xms"])], ..Config::default() }, 1);

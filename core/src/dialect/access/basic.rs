@@ -13,20 +13,30 @@ use crate::wire::http::head::Head;
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$b2ZmaG9va29mZmhvb2s$bm9ib2R5bm9ib2R5bm9ib2R5bm9ib2R5bm9ib2R5bm8";
 
-/// Asks for one of `users`. `realm` is the section of the config file that lists them, such as `xms.app.legacy`; the
-/// client sees it.
-pub fn basic(hub: &mut Hub, asker: Asker, head: &Head<'_>, users: &[User], realm: &str) -> Entry {
-    basic_in(hub, asker, head, users, (realm, realm))
+/// The users of one door.
+#[derive(Clone, Copy, Debug)]
+pub struct Users<'u> {
+    /// Who may come in.
+    pub users: &'u [User],
+    /// The section of the config file that lists them, such as `xms.app.legacy`.
+    pub section: &'u str,
+    /// The key there.
+    pub key: &'u str,
+    /// What the client is told that its credentials are for.
+    pub realm: &'u str,
 }
 
-/// The same, where clients expect a realm that is not called like the section.
-pub fn basic_in(
-    hub: &mut Hub,
-    asker: Asker,
-    head: &Head<'_>,
-    users: &[User],
-    (section, realm): (&str, &str),
-) -> Entry {
+impl<'u> Users<'u> {
+    /// Those of a section's key `users`, whose realm is called like the section.
+    #[must_use]
+    pub fn of(section: &'u str, users: &'u [User]) -> Users<'u> {
+        Users { users, section, key: "users", realm: section }
+    }
+}
+
+/// Asks for one of `users`.
+pub fn basic(hub: &mut Hub, asker: Asker, head: &Head<'_>, users: Users<'_>) -> Entry {
+    let Users { users, section, key, realm } = users;
     if let Some(refused) = barred(hub, asker) {
         return refused;
     }
@@ -56,7 +66,7 @@ pub fn basic_in(
             Entry::Refused(problem(503, super::sentence(503)).with("Retry-After", "1"))
         }
         (Checked::Wrong | Checked::Right, None) => {
-            let line = format!("users = [{{ name = \"{name}\", password_hash = \"...\" }}]");
+            let line = format!("{key} = [{{ name = \"{name}\", password_hash = \"...\" }}]");
             hub.wrong_credential(
                 Some(name),
                 format!("there is no user \"{name}\"; [{section}] {line} admits it"),
@@ -65,7 +75,7 @@ pub fn basic_in(
         }
         (Checked::Wrong, Some(_)) => {
             let text = format!(
-                "wrong password for \"{name}\"; the password_hash of another one (passwd makes it) in [{section}] users admits it"
+                "wrong password for \"{name}\"; the password_hash of another one (passwd makes it) in [{section}] {key} admits it"
             );
             hub.wrong_credential(Some(name), text);
             again()

@@ -18,7 +18,7 @@ const CHALLENGE: &str = "Bearer realm=\"offhook\"";
 /// Asks for a token with this right. Without any in the config `/v1` is open to this machine alone.
 pub fn bearer(hub: &mut Hub, asker: Asker, head: &Head<'_>, right: Right) -> Entry {
     if hub.config.auth.tokens.is_empty() {
-        return match door::refusal(asker.peer, head) {
+        return match door::refusal(asker.peer, asker.forwarded, head) {
             None => Entry::Admitted(hub.anybody()),
             Some(reason) => {
                 let line = format!("[auth] tokens = [{}]", line(right));

@@ -10,12 +10,12 @@ use crate::wire::http::head::Head;
 const PROXY_FIELDS: [&str; 6] =
     ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"];
 
-/// Why a peer may not use `/v1`, if so.
-pub(super) fn refusal(peer: IpAddr, head: &Head<'_>) -> Option<&'static str> {
+/// Why a peer may not use `/v1`, if so. `forwarded`: a proxy of ours has said that it is this peer.
+pub(super) fn refusal(peer: IpAddr, forwarded: bool, head: &Head<'_>) -> Option<&'static str> {
     if !is_loopback(peer) {
         return Some("without tokens, /v1 is open to peers on this machine alone");
     }
-    if PROXY_FIELDS.iter().any(|name| head.field(name).is_some()) {
+    if !forwarded && PROXY_FIELDS.iter().any(|name| head.field(name).is_some()) {
         return Some("without tokens, /v1 is closed to requests that come through a proxy");
     }
     // HTTP/1.0 may leave Host out; one that is there and empty names nobody.
@@ -67,7 +67,7 @@ mod tests {
         ] {
             let text = format!("GET /v1/events HTTP/1.1\r\n{fields}\r\n");
             let head = parse(text.as_bytes(), 100).unwrap();
-            assert_eq!(refusal(peer.parse().unwrap(), &head).is_none(), open, "{peer} {fields}");
+            assert_eq!(refusal(peer.parse().unwrap(), false, &head).is_none(), open, "{peer} {fields}");
         }
     }
 }

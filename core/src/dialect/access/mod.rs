@@ -12,7 +12,7 @@ mod origin;
 
 use std::sync::Arc;
 
-pub use basic::{basic, basic_in};
+pub use basic::{Users, basic};
 pub use bearer::{QUERY, bearer, query_token};
 pub use origin::{cors_fields, origin, with_cors};
 

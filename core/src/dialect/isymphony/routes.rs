@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Isymphony, NAME};
-use crate::dialect::access::{self, Entry};
+use crate::dialect::access::{self, Entry, Users};
 use crate::dialect::problem::problem;
 use crate::dialect::{Asker, Verdict};
 use crate::ground::config::{Config, Right};
@@ -51,7 +51,7 @@ impl Isymphony {
             hub.config.isymphony.query_token.then(|| access::query_token(hub, asker, head, Right::Read));
         let entry = token.flatten().unwrap_or_else(|| {
             let users = Arc::clone(&hub.config.isymphony.users);
-            access::basic_in(hub, asker, head, &users, (NAME, REALM))
+            access::basic(hub, asker, head, Users { realm: REALM, ..Users::of(NAME, &users) })
         });
         match entry {
             Entry::Admitted(_) => Verdict::Take { content_max: 0, pipelined: false },

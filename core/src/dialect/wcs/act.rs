@@ -103,7 +103,7 @@ impl Wcs {
     /// What a hook says while its session is there: the log, and so a dead letter, does not hold its secrets.
     fn with_secrets(&self, hook: &Hook, mut fields: Fields) -> Fields {
         if *hook.name == *CONNECTION
-            && let Some(session) = self.sessions.named(session_of(hook))
+            && let Some(session) = self.addressee(&hook.event).and_then(|tag| self.sessions.get(tag))
         {
             fields.extend(session.secrets.iter().cloned());
         }
@@ -225,7 +225,7 @@ impl Wcs {
             dead
         });
         self.end(hub, seq, dead);
-        if let Some(tag) = self.sessions.tag(session_of(hook)) {
+        if let Some(tag) = self.addressee(&hook.event) {
             self.part(hub, tag);
         }
     }

@@ -293,12 +293,9 @@ fn append(hub: &mut Hub, change: &Change) {
 }
 
 /// Sends a change to all engines that need not survive a crash, with who asked for it and waits.
-fn append_passing(hub: &mut Hub, asked: Option<(Actor, ConnId, u32)>, change: &Change) {
-    let body = Body::Change(NAME, change.encode());
-    match asked {
-        Some((actor, conn, request)) => hub.append(actor, Some((conn, request)), true, false, body),
-        None => hub.append(Actor::Server(NAME), None, true, false, body),
-    }
+fn append_passing(hub: &mut Hub, asked: Option<(ConnId, u32)>, change: &Change) {
+    let actor = asked.map_or(Actor::Server(NAME), |(conn, _)| hub.actor(conn));
+    hub.append(actor, asked, true, false, Body::Change(NAME, change.encode()));
 }
 
 /// Publishes an event of our own.

@@ -10,11 +10,12 @@ use super::judge::{Failure, Outcome, accepted, failed};
 use super::messages::{self, Asked, text_of};
 use super::session::Stage;
 use super::table::{CONNECT, ON_DATA};
-use super::{DATA_SENT, DIRECT, Wcs, draft, publish_own, scope};
+use super::{DATA_SENT, DIRECT, NAME, Wcs, draft, publish_own, scope};
 use crate::event::{Event, Fact};
 use crate::ground::id::Seq;
 use crate::hub::Hub;
 use crate::hub::socket::CloseCode;
+use crate::log::record::{Actor, Body};
 use crate::wire::ws::Message;
 
 /// Why an operation fails that nobody serves.
@@ -95,7 +96,7 @@ impl Wcs {
 
     /// The hook of an operation has ended, or that of `connection`.
     pub(super) fn direct_ended(&mut self, hub: &mut Hub, hook: &str, event: &Event, outcome: Outcome) {
-        let Some(tag) = event.extension("sessionid").and_then(|id| self.sessions.tag(id)) else { return };
+        let Some(tag) = self.addressee(event) else { return };
         if hook == CONNECT {
             return self.connect_judged(hub, tag, outcome);
         }
@@ -135,13 +136,10 @@ impl Wcs {
             found.map(|(_, fact)| (name.into(), fact.clone()))
         };
         let facts = [named("operationId", "operation_id"), named("payload", "payload")];
-        publish_own(
-            hub,
-            DATA_SENT,
-            None,
-            scope(&session.app, &session.id),
-            facts.into_iter().flatten().collect(),
-        );
+        let actor = session.conn.map_or(Actor::Server(NAME), |conn| hub.actor(conn));
+        let scope = scope(&session.app, &session.id);
+        let event = draft(hub, DATA_SENT, None, scope, facts.into_iter().flatten().collect());
+        hub.append(actor, None, true, true, Body::Event(event.into()));
         self.tell_operation(hub, tag, accepted(ON_DATA, fields), "");
     }
 

@@ -2,25 +2,26 @@
 //! something to a session's client.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::change::Change;
 use super::envelope;
 use super::messages::text_of;
 use super::session::Session;
-use super::{FIRST_TAG, Wcs, append_passing};
+use super::{FIRST_TAG, NAME, Wcs, append_passing};
+use crate::dialect::access::{self, Entry, Users};
 use crate::dialect::native::{read::facts, render};
 use crate::dialect::problem::{problem, wrong_method};
-use crate::dialect::{Asker, Verdict, access};
+use crate::dialect::{Asker, Verdict};
 use crate::event::Fact;
 use crate::event::output::Lending;
 use crate::ground::config::{Config, Keepalive, Right};
 use crate::ground::deadline::Due;
 use crate::ground::time::Mono;
 use crate::hub::Hub;
-use crate::hub::action::Level;
 use crate::hub::conn::Stream;
 use crate::hub::socket::Terms;
-use crate::log::record::{Actor, Record};
+use crate::log::record::Record;
 use crate::wire::http::head::Head;
 use crate::wire::http::reply::Reply;
 use crate::wire::ws::handshake;
@@ -50,16 +51,26 @@ pub(super) fn judge(hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
         && !hub.config.wcs.apps.iter().any(|app| app.admits(origin))
     {
         let text = format!(
-            "wcs: origin {origin} was refused; allowed_origins = [\"{origin}\"] in a [wcs.apps.NAME] admits it"
+            "its origin {origin} is not listed; allowed_origins = [\"{origin}\"] in a [wcs.apps.NAME] admits it"
         );
-        hub.note(Level::Info, text);
+        hub.give_reason(None, text);
         return Verdict::Refuse(problem(403, "this origin may use no application"));
     }
     Verdict::Take { content_max: 0, pipelined: false }
 }
 
 fn judge_push(hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
-    if let Some(verdict) = access::native(hub, asker, head, Right::Publish) {
+    let users = Arc::clone(&hub.config.wcs.push_users);
+    let kept_out = if users.is_empty() {
+        access::native(hub, asker, head, Right::Publish)
+    } else {
+        match access::basic(hub, asker, head, Users { key: "push_users", ..Users::of(NAME, &users) }) {
+            Entry::Admitted(_) => None,
+            Entry::Refused(reply) => Some(Verdict::Refuse(reply)),
+            Entry::Waits => Some(Verdict::Wait),
+        }
+    };
+    if let Some(verdict) = kept_out {
         return verdict;
     }
     match head.method {
@@ -138,7 +149,7 @@ impl Wcs {
         render::object(&told.cloned().collect::<Vec<(Box<str>, Fact)>>(), &mut data);
         let data = String::from_utf8(data).expect("JSON is UTF-8").into_boxed_str();
         let change = Change::Push { session: session.into(), data };
-        append_passing(hub, Some((Actor::Address(asker.peer), asker.conn, asker.request)), &change);
+        append_passing(hub, Some((asker.conn, asker.request)), &change);
         Ok(())
     }
 

@@ -40,12 +40,12 @@ impl Wcs {
             hook.is_some_and(|hook| table::kind(hook, &hub.config.wcs.extra_hooks) == Some(Kind::Incoming));
         if let Some(word) = word.filter(|_| !asks_first && !session.is_empty() && !hub.recovering) {
             let own = record.header.actor == Actor::Server(NAME) && word == CONNECTION;
-            self.tell_event(hub, session, word, event, own);
+            self.tell_event(hub, word, event, own);
         }
         if let Some(hook) = hook {
             self.enqueue(hub, seq.0, key, hook, event, seq);
         }
-        if let Some(tag) = self.sessions.tag(session) {
+        if let Some(tag) = self.addressee(event) {
             self.part(hub, tag);
         }
     }
@@ -81,9 +81,9 @@ impl Wcs {
     }
 
     /// Tells a client of an event of its session. `own`: it is the session's own beginning or end.
-    fn tell_event(&mut self, hub: &mut Hub, id: &str, hook: &str, event: &Event, own: bool) {
-        let tag = self.sessions.tag(id).filter(|_| self.is_here(hub, id));
-        let session = tag.and_then(|tag| self.sessions.get(tag));
+    fn tell_event(&mut self, hub: &mut Hub, hook: &str, event: &Event, own: bool) {
+        let tag = self.addressee(event);
+        let session = tag.and_then(|tag| self.sessions.get(tag)).filter(|s| self.is_here(hub, &s.id));
         if session.is_none_or(|session| session.conn.is_none()) && !own {
             hub.stats.not_sent(NAME, NotSent::NoSession, 1);
         }
@@ -107,8 +107,7 @@ impl Wcs {
     /// A hook with `restOnError` FAIL has failed: `fail` with the info alone, because with more the Web SDK would tear the
     /// stream down, and `ErrorEvent`, which the vendor's pages name.
     pub(super) fn tell_failure(&mut self, hub: &mut Hub, hook: &Hook, failure: &Failure) {
-        let id = hook.event.extension("sessionid").unwrap_or_default();
-        let Some(tag) = self.sessions.tag(id) else { return };
+        let Some(tag) = self.addressee(&hook.event) else { return };
         let (which, info) = (hub.config.wcs.error_event, failure.info(&hook.name));
         if which != ErrorEvent::ErrorEvent {
             self.say(hub, tag, envelope::fail(&info));
@@ -125,8 +124,7 @@ impl Wcs {
 
     /// The backend lets something through that arrives for a client.
     pub(super) fn arrive(&mut self, hub: &mut Hub, hook: &Hook, fields: &Fields) {
-        let id = hook.event.extension("sessionid").unwrap_or_default();
-        if let Some(tag) = self.sessions.tag(id) {
+        if let Some(tag) = self.addressee(&hook.event) {
             self.tell(hub, tag, &hook.name, fields);
         }
     }
@@ -134,7 +132,7 @@ impl Wcs {
     /// The backend does not: the client hears why, and so does whoever published it, in an event without a session.
     pub(super) fn turn_away(&mut self, hub: &mut Hub, hook: &Hook, failure: &Failure) {
         let info = failure.info(&hook.name);
-        if let Some(tag) = self.sessions.tag(hook.event.extension("sessionid").unwrap_or_default()) {
+        if let Some(tag) = self.addressee(&hook.event) {
             self.say(hub, tag, envelope::fail(&info));
         }
         let answer = match &*hook.name {
@@ -147,6 +145,13 @@ impl Wcs {
         facts.push(("status".into(), Fact::Text("FAILED".into())));
         facts.push(("info".into(), Fact::Text(info.into())));
         publish_own(hub, answer, hook.event.subject.clone(), scope(&hook.app, ""), facts);
+    }
+
+    /// The session that an event is of: both its name and its application must be those.
+    pub(super) fn addressee(&self, event: &Event) -> Option<u32> {
+        let tag = self.sessions.tag(event.extension("sessionid")?)?;
+        let key = event.extension("appkey")?;
+        self.sessions.get(tag).is_some_and(|session| *session.app == *key).then_some(tag)
     }
 
     /// The policy of a hook: the session's, else the application's.

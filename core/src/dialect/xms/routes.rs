@@ -9,7 +9,7 @@ use super::change::{Change, Room};
 use super::read::edits;
 use super::state::Summary;
 use super::{NAME, Xms, render};
-use crate::dialect::access::{self, Entry};
+use crate::dialect::access::{self, Entry, Users};
 use crate::dialect::problem::{problem, wrong_method};
 use crate::dialect::{Asker, Verdict};
 use crate::ground::config::{Only, Right};
@@ -227,7 +227,7 @@ impl Xms {
         let id = hub.rng.uuid_v4();
         let base = match (&hub.config.xms.public_url, head.host) {
             (Some(url), _) => url.trim_end_matches('/').to_owned(),
-            (None, Some(host)) => format!("http://{host}"),
+            (None, Some(host)) => format!("http{}://{host}", if asker.https { "s" } else { "" }),
             // An HTTP/1.0 request without Host: a relative reference is the best that can be said.
             (None, None) => String::new(),
         };
@@ -319,7 +319,7 @@ fn admit(hub: &mut Hub, asker: Asker, head: &Head<'_>, request: &Request<'_>) ->
     if users.is_empty() {
         return None;
     }
-    match access::basic(hub, asker, head, &users, &section) {
+    match access::basic(hub, asker, head, Users::of(&section, &users)) {
         Entry::Admitted(_) => None,
         Entry::Refused(reply) => Some(own_form(reply)),
         Entry::Waits => Some(Verdict::Wait),

@@ -1,6 +1,9 @@
 //! `[wcs]`: the REST hooks and the websocket of Flashphoner's Web Call Server.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::User;
 
 /// `[wcs]`.
 #[derive(Clone, Debug)]
@@ -19,6 +22,8 @@ pub struct Wcs {
     pub extra_hooks: BTreeMap<String, u8>,
     /// Paths beside `/` that take the websocket.
     pub paths: Vec<String>,
+    /// Who may send to sessions over HTTP; without any, whoever may publish events.
+    pub push_users: Arc<[User]>,
     /// How sessions are kept alive.
     pub keepalive: Keepalive,
     /// From one ping to the next.
@@ -39,6 +44,7 @@ impl Default for Wcs {
             error_event: ErrorEvent::Both,
             extra_hooks: BTreeMap::new(),
             paths: Vec::new(),
+            push_users: Arc::default(),
             keepalive: Keepalive::HighLevel,
             keepalive_interval_ms: 5_000,
             keepalive_count: 10,

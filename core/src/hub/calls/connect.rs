@@ -183,6 +183,7 @@ impl Hub {
         let id = self.conns.insert(Conn {
             output: Output::default(),
             machine: Machine::Client(Box::new(Outgoing::new(pool, slot, address, self.calls.epoch, due))),
+            transport: None,
             socket: None,
             peer: address.ip(),
             port: address.port(),

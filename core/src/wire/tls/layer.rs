@@ -6,16 +6,17 @@ use std::io::{IoSlice, Read as _, Write as _};
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
-use rustls::{AlertDescription, ClientConnection, Connection, Error, ServerConfig, ServerConnection};
+use rustls::{AlertDescription, ClientConnection, Connection, Error, PeerIncompatible, ServerConnection};
 
 use super::Compiled;
 use super::verify::Verifier;
+use crate::ground::config::ListenerTls;
 use crate::ground::limits::SLICES_MAX;
 
 /// The most plaintext that one record carries (RFC 8446 section 5.1).
 pub const RECORD_BYTES: usize = 16_384;
 
-/// The beginning of what the peer sent, for a refusal: a record's head and the version in a ServerHello.
+/// The beginning of what the peer sent, for a refusal: a record's head and the version in a hello.
 const BEGINNING_BYTES: usize = 24;
 
 /// The layer.
@@ -25,10 +26,13 @@ pub struct Layer {
     sealed: Vec<u8>,
     /// How much of `sealed` the socket has taken.
     sent: usize,
+    /// How much plaintext stands in `sealed`.
+    held: usize,
     beginning: Vec<u8>,
     verifier: Option<Arc<Verifier>>,
     only_tls13: bool,
     ended: bool,
+    closing: bool,
 }
 
 impl fmt::Debug for Layer {
@@ -55,20 +59,53 @@ impl Layer {
     ///
     /// # Errors
     /// The cryptography failed.
-    pub fn server(config: Arc<ServerConfig>) -> Result<Layer, String> {
-        let conn = ServerConnection::new(config).map_err(|error| error.to_string())?;
-        Ok(Layer::new(conn.into(), None))
+    pub fn server(tls: &ListenerTls) -> Result<Layer, String> {
+        let conn = ServerConnection::new(Arc::clone(&tls.config)).map_err(|error| error.to_string())?;
+        Ok(Layer { only_tls13: tls.only_tls13, ..Layer::new(conn.into(), None) })
     }
 
     fn new(conn: Connection, verifier: Option<Arc<Verifier>>) -> Layer {
-        let (sealed, beginning) = (Vec::new(), Vec::new());
-        Layer { conn, sealed, sent: 0, beginning, verifier, only_tls13: false, ended: false }
+        Layer {
+            conn,
+            sealed: Vec::new(),
+            sent: 0,
+            held: 0,
+            beginning: Vec::new(),
+            verifier,
+            only_tls13: false,
+            ended: false,
+            closing: false,
+        }
     }
 
     /// Whether the handshake is under way; no plaintext goes either way before its end.
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
         self.conn.is_handshaking()
+    }
+
+    /// Whether the peer has not sent a byte.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.conn.is_handshaking() && self.beginning.is_empty()
+    }
+
+    /// Says that nothing more is sent (RFC 8446 section 6.1).
+    pub fn close(&mut self) {
+        self.conn.send_close_notify();
+        self.closing = true;
+    }
+
+    /// Whether the end of this side has been said, by [`Layer::close`] or the alert of a failure.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Plaintext in a record that the socket has not taken whole.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held
     }
 
     /// Whether the peer has said that it sends nothing more.
@@ -94,6 +131,7 @@ impl Layer {
                 Err(error) => {
                     // What was opened before the failure is good. Reading ends with the error that there is no more.
                     let _ = self.conn.reader().read_to_end(plain);
+                    self.closing = true;
                     return Err(self.refusal(&error));
                 }
             };
@@ -131,6 +169,7 @@ impl Layer {
         while self.conn.wants_write() {
             self.conn.write_tls(&mut self.sealed).expect("a vector takes all that is written to it");
         }
+        self.held = taken;
         taken
     }
 
@@ -146,14 +185,17 @@ impl Layer {
         &self.sealed[self.sent..]
     }
 
-    /// The socket took `n` bytes of what is sealed.
-    pub fn advance(&mut self, n: usize) {
+    /// The socket took `n` bytes of what is sealed; how much plaintext is sent by that. A record counts once it is sent
+    /// whole, since the peer cannot read a part of it.
+    pub fn advance(&mut self, n: usize) -> usize {
         self.sent += n;
-        if self.sent == self.sealed.len() {
-            // An idle connection holds no buffer.
-            self.sealed = Vec::new();
-            self.sent = 0;
+        if self.sent < self.sealed.len() {
+            return 0;
         }
+        // An idle connection holds no buffer.
+        self.sealed = Vec::new();
+        self.sent = 0;
+        std::mem::take(&mut self.held)
     }
 
     /// The sentence for a failure.
@@ -167,16 +209,18 @@ impl Layer {
         if let Error::AlertReceived(AlertDescription::ProtocolVersion) = error {
             return format!("the peer does not offer {least}, which is the least here: {error}");
         }
-        if let (Error::PeerIncompatible(_), Some(version)) = (error, self.version_offered()) {
+        if let (Error::PeerIncompatible(fault), Some(version)) = (error, self.version_offered())
+            && (matches!(self.conn, Connection::Client(_)) || version != "TLS 1.2" || is_version(fault))
+        {
             return format!("the peer offered {version}, and {least} is the least here: {error}");
         }
         if offered.is_empty() { error.to_string() } else { format!("{error}; {offered}") }
     }
 
-    /// The version of a ServerHello that came first in a record of its own (RFC 5246 sections 6.2.1 and 7.4.1.3).
+    /// The version of a hello that came first in a record of its own (RFC 5246 sections 6.2.1, 7.4.1.2 and 7.4.1.3).
     fn version_offered(&self) -> Option<&'static str> {
         match self.beginning[..] {
-            [22, 3, _, _, _, 2, _, _, _, 3, minor, ..] => Some(match minor {
+            [22, 3, _, _, _, 1 | 2, _, _, _, 3, minor, ..] => Some(match minor {
                 0 => "SSL 3.0",
                 1 => "TLS 1.0",
                 2 => "TLS 1.1",
@@ -185,4 +229,14 @@ impl Layer {
             _ => None,
         }
     }
+}
+
+/// What rustls says of a client that offers no version that is good enough.
+fn is_version(fault: &PeerIncompatible) -> bool {
+    matches!(
+        fault,
+        PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled
+            | PeerIncompatible::SupportedVersionsExtensionRequired
+    )
 }

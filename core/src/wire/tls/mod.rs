@@ -1,24 +1,23 @@
 //! TLS between socket and machine, on rustls, which is sans-IO itself: [`layer`] turns the socket's bytes into plain
-//! ones and back, [`verify`] judges certificates, and [`Tls`] is what a destination says of both.
+//! ones and back, [`verify`] judges certificates, and [`Tls`] is what a destination says of both. [`server`] is what a
+//! listener says.
 //!
 //! What is absent here: cryptography and root certificates ([`TlsBase`] brings them), a clock ([`WallClock`] is set
 //! from outside), files (PEM texts are given), session tickets that survive a restart.
 
 pub mod layer;
+pub mod server;
 pub mod verify;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::time_provider::TimeProvider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::ground::config::TlsBase;
-use crate::ground::time::Wall;
+pub use crate::ground::config::WallClock;
 use verify::{Judge, Verifier};
 
 /// The `tls` table of a destination. Files are read by the host: here is what was in them.
@@ -51,23 +50,6 @@ impl fmt::Debug for Tls {
             .field("only_tls13", &self.only_tls13)
             .field("insecure", &self.insecure)
             .finish()
-    }
-}
-
-/// The engine's wall clock, as rustls reads it to judge validity.
-#[derive(Clone, Debug, Default)]
-pub struct WallClock(Arc<AtomicU64>);
-
-impl WallClock {
-    /// Sets the time.
-    pub fn set(&self, wall: Wall) {
-        self.0.store(wall.0, Ordering::Relaxed);
-    }
-}
-
-impl TimeProvider for WallClock {
-    fn current_time(&self) -> Option<UnixTime> {
-        Some(UnixTime::since_unix_epoch(Duration::from_millis(self.0.load(Ordering::Relaxed))))
     }
 }
 
