@@ -1,5 +1,6 @@
 //! Steps that many conversations share, and expected bytes, written out by hand and not by the server's own code.
 
+use offhook_core::hub::action::Note;
 use offhook_tests::memory::read::{Reply, xms_events};
 use offhook_tests::memory::write::{get, publish, request};
 use offhook_tests::memory::{Peer, World};
@@ -108,6 +109,11 @@ pub(crate) fn publish_on(world: &mut World, shard: usize, events: &[String]) {
     let reply = world.ask(peer, publish(format!("[{}]", events.join(","))));
     assert_eq!(reply.status, 202, "{}", reply.text());
     world.break_off(peer);
+}
+
+/// Takes the notes, without the one of every start that has no user for iSymphony.
+pub(crate) fn notes(world: &mut World) -> Vec<Note> {
+    world.take_notes().into_iter().filter(|note| !note.text.starts_with("isymphony: ")).collect()
 }
 
 /// A ringing event of a call.
