@@ -102,6 +102,7 @@ impl EventLoop {
                 Ok(()) | Err(_) => {}
             }
             let now = self.clock.now();
+            self.port.gather(now, !events.is_empty());
             self.take_mail(now);
             self.read_on(now);
             for event in &events {
@@ -125,7 +126,8 @@ impl EventLoop {
         let busy = !self.readable.is_empty()
             || !self.unsent.is_empty()
             || self.listeners.iter().any(|listener| listener.ready)
-            || self.port.has_mail();
+            || self.port.has_mail()
+            || self.port.is_gathering();
         if busy {
             return Some(Duration::ZERO);
         }

@@ -141,8 +141,9 @@ impl Adapter {
     }
 
     /// Ends the turn after the tasks that were ready have fed the engine: mail, deadlines, all actions.
-    pub(crate) fn step(&mut self) -> Next {
+    pub(crate) fn step(&mut self, input: bool) -> Next {
         let now = self.now();
+        self.port.gather(now, input);
         if self.port.has_mail() {
             self.port.take_mail(now, &mut self.engine);
         }
@@ -152,7 +153,7 @@ impl Adapter {
         let woken = self.wake_readers();
         if self.port.stopping() && self.engine.is_drained() {
             Next::End
-        } else if woken || !self.unsent.is_empty() || self.port.has_mail() {
+        } else if woken || !self.unsent.is_empty() || self.port.has_mail() || self.port.is_gathering() {
             Next::Turn
         } else {
             Next::Wait(self.engine.poll_timeout())
