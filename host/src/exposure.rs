@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use offhook_core::Config;
-use offhook_core::ground::config::{DIALECTS, Listener};
+use offhook_core::ground::config::{DIALECTS, Listener, RestPolicy, WcsApp};
 use offhook_core::ground::network::is_loopback;
 
 /// Judges the listeners at these addresses; the error is for people, in several lines. With `insecure` it is a warning.
@@ -25,8 +25,11 @@ pub(crate) fn judge(addresses: &[SocketAddr], config: &Config, insecure: bool) -
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
 }
 
-/// What a listener serves to whoever comes.
+/// What a listener serves to whoever comes; it is nothing if all its clients show certificates.
 fn open(listener: &Listener, config: &Config) -> Vec<Open> {
+    if listener.tls.as_ref().is_some_and(|tls| tls.certified_clients) {
+        return Vec::new();
+    }
     let serves = |dialect: &str| match &listener.dialects {
         Some(names) => names.iter().any(|name| name == dialect),
         None => DIALECTS.contains(&dialect),
@@ -49,7 +52,12 @@ fn xms(config: &Config) -> Vec<Open> {
 
 /// A backend that is asked at each connection is as good as credentials.
 fn wcs(config: &Config) -> Vec<Open> {
-    let open = config.wcs.apps.iter().filter(|app| !app.hooks.iter().any(|hook| hook == "connect"));
+    let asks = |app: &WcsApp| {
+        let policy = app.policies.get("connect").map(|policy| policy.policy).unwrap_or_default();
+        let listed = app.hooks.iter().any(|hook| hook == "connect");
+        listed && policy != RestPolicy::Disable && !config.wcs.disable
+    };
+    let open = config.wcs.apps.iter().filter(|app| !asks(app));
     let lines = &["methods = [\"connect\"]"];
     open.map(|app| Open { section: format!("[wcs.apps.{}]", app.key), lines }).collect()
 }
@@ -78,7 +86,7 @@ impl Problem {
 
 #[cfg(test)]
 mod tests {
-    use offhook_core::ground::config::{User, WcsApp, XmsApp};
+    use offhook_core::ground::config::{HookPolicy, User, XmsApp};
 
     use super::*;
 
@@ -124,6 +132,21 @@ mod tests {
     }
 
     #[test]
+    fn certificates_of_clients_are_credentials() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config_file/testdata/t.toml");
+        let tls = "cert = \"server.pem\", key = \"server.key\", client_ca = \"ca.pem\"";
+        for (client_auth, sound) in [("required", true), ("optional", false)] {
+            let text = format!(
+                "[[listener]]\naddress = \"192.0.2.1:80\"\ntls = {{ {tls}, client_auth = \"{client_auth}\" }}"
+            );
+            let read = crate::config_file::parse(file, &text).unwrap();
+            let (addresses, listeners) = read.listeners.into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
+            let config = Config { listeners, ..read.config };
+            assert_eq!(judge(&addresses, &config, false).is_ok(), sound, "{client_auth}");
+        }
+    }
+
+    #[test]
     fn the_lines_to_add_are_named() {
         let problem = judged("0.0.0.0:80", None, vec![app()]).unwrap_err();
         assert_eq!(
@@ -147,6 +170,12 @@ mod tests {
             let mut config = Config::default();
             config.wcs.apps = vec![WcsApp { hooks, ..WcsApp::default() }];
             assert_eq!(wcs(&config).is_empty(), sound);
+            config.wcs.disable = true;
+            assert!(!wcs(&config).is_empty(), "nobody is asked");
+            config.wcs.disable = false;
+            let policy = HookPolicy { policy: RestPolicy::Disable, ..HookPolicy::default() };
+            config.wcs.apps[0].policies.insert("connect".to_owned(), policy);
+            assert!(!wcs(&config).is_empty(), "nobody is asked");
         }
     }
 }

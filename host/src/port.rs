@@ -6,13 +6,16 @@ use std::sync::Arc;
 
 use offhook_core::hub::action::{Level, Note};
 use offhook_core::log::record::Record;
-use offhook_core::{Action, Completion, Engine, Now, Seq};
+use offhook_core::{Action, Completion, Engine, Mono, Now, Seq};
 
 use crate::checker::Wanted;
 use crate::log::reader;
 use crate::mailbox::{Mail, Mailbox};
 use crate::process::Process;
 use crate::report::Collection;
+
+/// Connections that one turn may write to while records gather; before the next one they go ([`Port::let_go`]).
+pub const GATHERING_FLUSHES: usize = 128;
 
 /// A shard's door to the rest of the process.
 #[derive(Debug)]
@@ -21,11 +24,13 @@ pub struct Port {
     process: Arc<Process>,
     /// Mail between mailbox and engine; empty outside of the methods below, kept for its room.
     taken: VecDeque<Mail>,
+    /// Since when appended records wait for others to share their group.
+    gathering: Option<Mono>,
 }
 
 impl Port {
     pub(crate) fn new(shard: usize, process: Arc<Process>) -> Port {
-        Port { shard, process, taken: VecDeque::new() }
+        Port { shard, process, taken: VecDeque::new(), gathering: None }
     }
 
     /// Names what wakes the loop; it is called from other threads when mail arrives, and at once if some is there.
@@ -85,6 +90,31 @@ impl Port {
         while let Some(records) = engine.poll_append() {
             self.append(now, engine, records);
         }
+        self.let_go();
+    }
+
+    /// Whether appended records wait for others to share their group: then the loop looks for input without waiting,
+    /// and calls [`Port::gather`] with what it found.
+    #[must_use]
+    pub fn is_gathering(&self) -> bool {
+        self.gathering.is_some()
+    }
+
+    /// At the begin of a turn: lets the log's thread have what has gathered, unless there is input at hand and it has
+    /// gathered for less than a millisecond. So a busy loop is not cut short by the thread that it wakes, and one sync
+    /// carries all that came at a time.
+    pub fn gather(&mut self, now: Now, input: bool) {
+        if self.gathering.is_some_and(|since| !input || since < now.mono) {
+            self.let_go();
+        }
+    }
+
+    /// Lets the log's thread have what has gathered; nothing if nothing has. A turn that has long to write calls it
+    /// first, and the thread works meanwhile.
+    pub fn let_go(&mut self) {
+        if self.gathering.take().is_some() {
+            self.process.log.let_go();
+        }
     }
 
     /// Whether a stop was asked; the loop then drops its acceptors, and ends when the engine is drained.
@@ -97,9 +127,9 @@ impl Port {
         let (first, batch) = self.process.log.append(self.shard, records, &mut self.taken);
         self.apply_taken(now, engine);
         receive_batch(now, engine, first, &batch);
-        if !self.process.log.keeps()
-            && let Some(last) = (first.0 + batch.len() as u64).checked_sub(1)
-        {
+        if self.process.log.keeps() {
+            self.gathering.get_or_insert(now.mono);
+        } else if let Some(last) = (first.0 + batch.len() as u64).checked_sub(1) {
             // Nothing is kept, so everything is as durable as it will ever be.
             engine.complete(now, Completion::Durable(Seq(last)));
         }

@@ -63,6 +63,14 @@ impl Sequencer {
     /// As [`Sequencer::append`], for records that are no shard's: they come to all of them by mail.
     pub(crate) fn append_for_all(&self, records: Vec<Record>) {
         self.append_by(None, records, &mut VecDeque::new());
+        self.let_go();
+    }
+
+    /// Lets the log's thread have all batches so far.
+    pub(crate) fn let_go(&self) {
+        if let Some(disk) = self.disk.get() {
+            disk.let_go();
+        }
     }
 
     fn append_by(
@@ -73,7 +81,6 @@ impl Sequencer {
     ) -> (Seq, Batch) {
         let batch: Batch = records.into_iter().map(Arc::new).collect();
         let mut asleep: u64 = 0;
-        let mut log_asleep = false;
         let mut next = lock(&self.next);
         let first = *next;
         *next = Seq(first.0 + batch.len() as u64);
@@ -85,16 +92,13 @@ impl Sequencer {
             }
         }
         if let Some(disk) = self.disk.get().filter(|_| !batch.is_empty()) {
-            log_asleep = disk.put(first, Arc::clone(&batch));
+            disk.put(first, Arc::clone(&batch));
         }
         drop(next);
         // Outside of the lock, because a wake is a system call.
         while asleep != 0 {
             self.mailboxes[asleep.trailing_zeros() as usize].wake();
             asleep &= asleep - 1;
-        }
-        if let Some(disk) = self.disk.get().filter(|_| log_asleep) {
-            disk.wake();
         }
         (first, batch)
     }

@@ -43,7 +43,7 @@ async fn drive<'a>(
     let mut alarm = Alarm::new(adapter.borrow().clock);
     loop {
         let ran = (0..TURN_TASKS).take_while(|_| executor.try_tick()).count();
-        let next = adapter.borrow_mut().step();
+        let next = adapter.borrow_mut().step(ran > 0);
         watch(adapter, executor);
         if adapter.borrow().port.stopping() {
             listeners.clear();

@@ -1,7 +1,9 @@
 //! The pure core alone: bytes of publish requests in, lent slices out, no sockets. Deliveries per second for streams of
-//! both dialects, in lock-step and from a backlog, and publishing against many filters.
+//! both dialects, in lock-step and from a backlog, and publishing against many filters of eventhandlers and websockets.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use offhook_core::Config;
+use offhook_core::ground::config::{Only, User};
 use offhook_tests::bare::{Bare, publish};
 
 fn fan_out(c: &mut Criterion) {
@@ -18,10 +20,12 @@ fn fan_out(c: &mut Criterion) {
                 _ => "/v1/events?type=call.dtmf".to_owned(),
             };
             bare.streams(STREAMS, &target);
+            let before = bare.delivered;
+            bare.feed(publisher, &requests, None);
+            assert!((bare.delivered - before) as usize > STREAMS, "every stream gets something");
             group.bench_function(format!("{dialect}, {window} at a time"), |b| {
                 b.iter(|| bare.feed(publisher, &requests, None));
             });
-            assert!(bare.delivered as usize > STREAMS, "every stream got something");
         }
     }
     group.finish();
@@ -47,9 +51,32 @@ fn filters(c: &mut Criterion) {
     group.finish();
 }
 
+/// iSymphony's filters, a thousand for each of a hundred websockets and one for each of ten.
+fn websocket_filters(c: &mut Criterion) {
+    let mut group = c.benchmark_group("publish against filters of websockets of which one matches");
+    let request = publish("call/7");
+    for (websockets, each) in [(10, 1), (100, 1_000)] {
+        let user = User { name: "manager".to_owned(), password_hash: String::new(), only: Only::default() };
+        let mut config = Config::default();
+        config.isymphony.users = [user].into();
+        let mut bare = Bare::with(config);
+        for n in 0..websockets {
+            bare.websocket("digits", n * each..(n + 1) * each);
+        }
+        let publisher = bare.connect();
+        let before = bare.delivered;
+        bare.feed(publisher, &request, None);
+        assert_eq!(bare.delivered - before, 2, "the publisher's answer, and the one event");
+        group.bench_function(format!("{} over {websockets}", websockets * each), |b| {
+            b.iter(|| bare.feed(publisher, &request, None));
+        });
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20);
-    targets = fan_out, filters
+    targets = fan_out, filters, websocket_filters
 }
 criterion_main!(benches);

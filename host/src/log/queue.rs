@@ -16,6 +16,9 @@ pub(crate) struct Queue {
 
 #[derive(Debug, Default)]
 struct Waiting {
+    /// In order, the oldest first; the thread takes none of them before they are let go.
+    gathering: Vec<(Seq, Batch)>,
+    /// Let go.
     batches: Vec<(Seq, Batch)>,
     /// The thread has nothing to do and must be woken.
     asleep: bool,
@@ -31,23 +34,40 @@ pub(crate) enum Taken {
     Closed,
 }
 
+impl Waiting {
+    fn let_go(&mut self) {
+        if self.batches.is_empty() {
+            std::mem::swap(&mut self.batches, &mut self.gathering);
+        } else {
+            self.batches.append(&mut self.gathering);
+        }
+    }
+}
+
 impl Queue {
-    /// Puts a batch in; batches come in the order of their numbers. `true`: the thread must be woken.
-    pub(crate) fn put(&self, first: Seq, batch: Batch) -> bool {
-        let mut waiting = lock(&self.waiting);
-        waiting.batches.push((first, batch));
-        std::mem::take(&mut waiting.asleep)
+    /// Puts a batch in; batches come in the order of their numbers. The thread gets it with [`Queue::let_go`].
+    pub(crate) fn put(&self, first: Seq, batch: Batch) {
+        lock(&self.waiting).gathering.push((first, batch));
     }
 
-    /// Wakes the thread.
-    pub(crate) fn wake(&self) {
-        self.more.notify_one();
+    /// Lets go of all that has gathered, whoever put it in, and wakes the thread if it sleeps.
+    pub(crate) fn let_go(&self) {
+        let mut waiting = lock(&self.waiting);
+        waiting.let_go();
+        let asleep = !waiting.batches.is_empty() && std::mem::take(&mut waiting.asleep);
+        drop(waiting);
+        if asleep {
+            self.more.notify_one();
+        }
     }
 
     /// No more batches will come.
     pub(crate) fn close(&self) {
-        lock(&self.waiting).closed = true;
-        self.wake();
+        let mut waiting = lock(&self.waiting);
+        waiting.let_go();
+        waiting.closed = true;
+        drop(waiting);
+        self.more.notify_one();
     }
 
     /// Takes what is there, without waiting.

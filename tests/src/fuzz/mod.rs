@@ -9,6 +9,7 @@ pub mod http_answer;
 pub mod http_body;
 pub mod http_connection;
 pub mod http_head;
+pub mod isymphony_filters;
 mod memory;
 pub mod proxy;
 pub mod publish_body;
@@ -29,6 +30,7 @@ pub const TARGETS: &[Target] = &[
     ("http_body", http_body::run),
     ("http_connection", http_connection::run),
     ("http_head", http_head::run),
+    ("isymphony_filters", isymphony_filters::run),
     ("proxy", proxy::run),
     ("publish_body", publish_body::run),
     ("query", query::run),

@@ -1,5 +1,6 @@
 //! Wrong credentials are counted by address, and so is nothing else.
 
+use offhook_core::ground::config::Listener;
 use offhook_tests::memory::read::Reply;
 use offhook_tests::memory::write::request;
 use offhook_tests::memory::{Peer, World};
@@ -88,4 +89,30 @@ fn guesses_side_by_side_are_counted_too() {
         peers.iter().filter_map(|peer| world.next_reply(*peer)).map(|r| r.status).collect();
     let of = |status| statuses.iter().filter(|s| **s == status).count();
     assert_eq!((of(401), of(429)), (3, 17));
+}
+
+/// Behind a proxy of ours each client has its own count, and the actor of what it does is its own address.
+#[test]
+fn clients_behind_a_proxy_are_counted_one_by_one() {
+    let mut config = with_users(&[user("ann", "sesame", &[])]);
+    config.limits.failed_logins_per_address = 2;
+    let proxies = vec!["10.0.0.1".parse().expect("a network")];
+    config.listeners = vec![Listener { proxies, ..Listener::default() }];
+    let mut world = World::with(config, 1);
+    let proxy = world.connect_from(0, "10.0.0.1:1");
+    for (client, password, status) in [
+        ("192.0.2.1", "x", 401),
+        ("192.0.2.2", "y", 401),
+        ("192.0.2.1", "z", 401),
+        ("192.0.2.1", "sesame", 429),
+        ("192.0.2.2", "sesame", 200),
+    ] {
+        let fields = format!("X-Forwarded-For: {client}\r\n{}", basic("ann", password));
+        assert_eq!(ask(&mut world, proxy, list(&fields)).status, status, "{client} {password}");
+        let told = refusals(&mut world);
+        assert!(
+            told.iter().all(|line| line.starts_with(&format!("xms: {client} was refused: "))),
+            "{told:?}"
+        );
+    }
 }

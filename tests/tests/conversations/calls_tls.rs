@@ -401,6 +401,7 @@ fn both_sides_of_the_layer() {
         config: serves.config(),
         clock: WallClock::default(),
         only_tls13: false,
+        certified_clients: false,
     })
     .expect("a server");
     let (mut to_client, mut to_server) = (Vec::new(), Vec::new());

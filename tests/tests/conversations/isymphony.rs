@@ -1,13 +1,13 @@
 //! iSymphony's websocket: who comes in, and what an event looks like. The numbers are those of its checklist.
 
 use offhook_core::Config;
-use offhook_core::ground::config::{Only, Rights, Token, User};
+use offhook_core::ground::config::{Only, User};
 use offhook_core::hub::action::Level;
 use offhook_tests::memory::checks::hash;
 use offhook_tests::memory::write::{get, request};
 use offhook_tests::memory::{Peer, World};
-use sha2::{Digest as _, Sha256};
 
+use crate::access_common::{bearer, token};
 use crate::common::publish_all;
 
 /// Where the websocket is.
@@ -178,17 +178,10 @@ fn i5_pages_of_other_hosts_stay_out() {
 
 #[test]
 fn i6_tokens_in_the_query_if_they_are_switched_on() {
-    let token = |name: &str, may: Rights, only: &[(&str, &str)]| Token {
-        name: name.to_owned(),
-        sha256: Sha256::digest(name).into(),
-        may,
-        only: user(name, only).only,
-    };
-    let read = Rights { read: true, ..Rights::default() };
     let tokens = vec![
-        token("wallboard", read, &[]),
-        token("agent", read, &[("username", "mike")]),
-        token("pbx", Rights { publish: true, ..Rights::default() }, &[]),
+        token("wallboard", "wallboard", "read", &[]),
+        token("agent", "agent", "read", &[("username", "mike")]),
+        token("pbx", "pbx", "publish", &[]),
     ];
     for (users, query_token) in [(true, false), (true, true), (false, true), (false, false)] {
         let mut config = config();
@@ -228,7 +221,7 @@ fn i6_tokens_in_the_query_if_they_are_switched_on() {
             401
         };
         assert_eq!(ask("", MANAGER), expected);
-        assert_ne!(ask("", "Authorization: Bearer wallboard\r\n"), 101);
+        assert_ne!(ask("", &bearer("wallboard")), 101);
         if query_token {
             // I42 for tokens.
             let peer = world.websocket_to(0, &format!("{EVENTS}?access_token=agent"), "");
@@ -242,7 +235,7 @@ fn i6_tokens_in_the_query_if_they_are_switched_on() {
 
 /// A publish request with a token.
 fn publish_with(token: &str, body: &str) -> Vec<u8> {
-    let fields = format!("Content-Type: application/json\r\nAuthorization: Bearer {token}\r\n");
+    let fields = format!("Content-Type: application/json\r\n{}", bearer(token));
     request("POST", "/v1/events", &fields, body)
 }
 

@@ -1,4 +1,4 @@
-//! Who may come in: users with passwords ([`basic`]), tokens with rights ([`bearer`]), addresses ([`address`]) and the
+//! Who may come in: users with passwords ([`basic()`]), tokens with rights ([`bearer()`]), addresses ([`address`]) and the
 //! origins of pages ([`origin()`]). Dialects ask here when they judge a request's head. A refusal never says which part of
 //! a credential was wrong; the server's log says it, with the line of the config file that would admit.
 //!

@@ -95,8 +95,8 @@ fn lesson(text: &str, levels: &[Level], value: Range<usize>, at: usize) -> Strin
     let own = || {
         let (property, _) = string(value.start)?;
         let (key, end) = string(at)?;
-        let colon = end + text[end..].find(|c: char| !c.is_ascii_whitespace())?;
-        let (value, _) = string(colon + 1).filter(|_| text[colon..].starts_with(':'))?;
+        let behind_colon = text[end..].trim_ascii_start().strip_prefix(':')?;
+        let (value, _) = string(text.len() - behind_colon.len())?;
         (key == r#""value""#).then(|| format!(r#"{{"property":{property},"value":{value}}}"#))
     };
     let example = own().unwrap_or_else(|| EXAMPLE.to_owned());
@@ -165,6 +165,10 @@ mod tests {
                 r#"filters[0]: not JSON: write {"property":"type","value":"dial"} (a comma before "value", not a colon)"#,
             ),
             (
+                r#"{"property":"type":"value"é"dial"}"#,
+                r#"not JSON: write {"property":"type","value":"dial"} (a comma before "value", not a colon)"#,
+            ),
+            (
                 r#"{"type":"filter":"filters":[]}"#,
                 r#"not JSON: write {"property":"type","value":"dial"} (a comma before "value", not a colon)"#,
             ),
@@ -176,7 +180,7 @@ mod tests {
     proptest! {
         /// No text is too strange, and what is mended has its length and differs in colons alone.
         #[test]
-        fn nothing_else_is_touched(text in "[\\[\\]{}:,\" a\\\\é1]{0,60}") {
+        fn nothing_else_is_touched(text in "([\\[\\]{}:, \\\\é1]|\"[a\\\\é]{0,2}\"){0,40}") {
             if let Some(Broken { mended, .. }) = mend(&text) {
                 prop_assert_eq!(mended.len(), text.len());
                 let differ = text.bytes().zip(mended.bytes()).filter(|(a, b)| a != b);

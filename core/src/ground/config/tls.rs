@@ -38,6 +38,8 @@ pub struct ListenerTls {
     pub clock: WallClock,
     /// TLS 1.3 is the least.
     pub only_tls13: bool,
+    /// Only clients with a certificate come in.
+    pub certified_clients: bool,
 }
 
 /// Keys stay out of logs.

@@ -1,11 +1,12 @@
 //! Who makes the request that is being served, and what keeps guesses dear: passwords are checked off the loop
-//! ([`checks`]), and failures are counted by address ([`attempts`]). Which credentials there are, and what they look like
+//! ([`checks`]), and failures are counted by address (`attempts`). Which credentials there are, and what they look like
 //! on the wire, is the dialects' affair ([`crate::dialect::access`]).
 
 mod attempts;
 pub mod audit;
 pub mod checks;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use attempts::Attempts;
@@ -47,6 +48,8 @@ pub(super) struct Access {
     attempts: Attempts,
     refusal: Option<Refusal>,
     anybody: Arc<Who>,
+    /// Those who came in, by name: all connections of one share it.
+    known: BTreeMap<Box<str>, Arc<Who>>,
     /// This second, and the refusals that the audit log got in it.
     audited: Pace,
 }
@@ -79,6 +82,7 @@ impl Access {
             attempts: Attempts::default(),
             refusal: None,
             anybody: Arc::new(Who { rights: everybody, ..Who::default() }),
+            known: BTreeMap::new(),
             audited: Pace::default(),
         }
     }
@@ -98,7 +102,15 @@ impl Hub {
 
     /// Whoever makes the request that is being judged is known.
     pub(crate) fn admit(&mut self, id: ConnId, who: Who) -> Arc<Who> {
-        let who = Arc::new(who);
+        let known = &mut self.access.known;
+        let who = match known.get(&who.name) {
+            Some(known) if **known == who => Arc::clone(known),
+            Some(_) | None => {
+                let who = Arc::new(who);
+                known.insert(who.name.clone(), Arc::clone(&who));
+                who
+            }
+        };
         if let Some(conn) = self.conns.get_mut(id) {
             conn.who = Some(Arc::clone(&who));
         }

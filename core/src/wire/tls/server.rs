@@ -45,6 +45,7 @@ impl Serving {
         } else {
             &[&rustls::version::TLS13, &rustls::version::TLS12]
         };
+        let certified_clients = self.clients.as_ref().is_some_and(|clients| clients.client_auth_mandatory());
         let mut config = ServerConfig::builder_with_details(Arc::clone(provider), Arc::new(clock.clone()))
             .with_protocol_versions(versions)
             .map_err(|error| format!("the cryptography at hand does not do: {error}"))?
@@ -55,7 +56,7 @@ impl Serving {
         if let Some(tickets) = self.tickets {
             config.ticketer = tickets;
         }
-        Ok(ListenerTls { config: Arc::new(config), clock, only_tls13: self.only_tls13 })
+        Ok(ListenerTls { config: Arc::new(config), clock, only_tls13: self.only_tls13, certified_clients })
     }
 }
 
