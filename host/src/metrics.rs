@@ -41,6 +41,14 @@ impl Collector for Counted {
             None,
             s.connections_refused,
         )?;
+        out.counter(
+            "tls_handshakes",
+            "TLS handshakes of listeners that came to their end",
+            None,
+            s.tls_handshakes,
+        )?;
+        let help = "Connections whose TLS failed, in the handshake or behind it";
+        out.counter("tls_failures", help, None, s.tls_failures)?;
         out.requests(&s.requests)?;
         out.counter("received", "Bytes that peers sent", Some(&Unit::Bytes), s.bytes_received)?;
         out.counter("sent", "Bytes that sockets took", Some(&Unit::Bytes), s.bytes_sent)?;

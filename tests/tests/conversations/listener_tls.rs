@@ -16,8 +16,8 @@ use rustls::client::Resumption;
 use rustls::{ClientConnection, HandshakeKind};
 
 use crate::certificates::{Authority, der};
-use crate::common::{COLLECTION, EVERYTHING, document, instance, notes_of_peers, ringing, ringing_xml};
-use crate::tls_client::{Client, Serves, TLS12, TLS13, connected, notes, ours, shake, trusting};
+use crate::common::{COLLECTION, EVERYTHING, document, instance, notes, ringing, ringing_xml};
+use crate::tls_client::{Client, Serves, TLS12, TLS13, connected, lines, ours, shake, trusting};
 
 /// What a sealed record has beside its content, at most (RFC 8446 section 5.2, RFC 5246 section 6.2.3).
 const RECORD_MORE: usize = 40;
@@ -189,7 +189,7 @@ fn names() {
             }
             None => {
                 assert!(outcome.expect_err("a wrong name").to_string().contains("h.example"), "{name}");
-                assert!(notes(&mut world).contains("TLS with 127.0.0.1 failed: received fatal alert"));
+                assert!(lines(&mut world).contains("TLS with 127.0.0.1 failed: received fatal alert"));
             }
         }
     }
@@ -222,7 +222,7 @@ fn client_certificates() {
                 }
                 Some(part) => {
                     assert!(outcome.expect_err("an alert").to_string().contains("alert"));
-                    let notes = notes(&mut world);
+                    let notes = lines(&mut world);
                     assert!(notes.contains(part), "{notes}");
                     assert!(world.is_ended(client.peer), "nothing is served");
                     assert_eq!(world.stats().tls_failures, 1);
@@ -246,7 +246,7 @@ fn the_least_version() {
     // RFC 5246 section 7.2: a fatal alert.
     assert!(world.take(peer).starts_with(b"\x15\x03\x03\x00\x02\x02"));
     assert!(world.is_finished(peer));
-    let said = notes(&mut world);
+    let said = lines(&mut world);
     assert!(said.contains("the peer offered TLS 1.1, and TLS 1.2 is the least here"), "{said}");
     world.pass(2_000);
     assert!(world.is_closed(peer));
@@ -254,7 +254,7 @@ fn the_least_version() {
     let mut world = Serves { only_tls13: true, ..Serves::with(&[&signed]) }.world();
     let (_, outcome) = shake(&mut world, trusting(&authority, None, TLS12), "h.example");
     assert!(outcome.expect_err("an alert").to_string().contains("ProtocolVersion"));
-    let said = notes(&mut world);
+    let said = lines(&mut world);
     assert!(said.contains("the peer offered TLS 1.2, and TLS 1.3 is the least here"), "{said}");
 }
 
@@ -276,13 +276,13 @@ fn what_is_no_tls() {
             reply.text()
         );
         assert!(world.is_finished(peer));
-        assert_eq!(notes(&mut world), "127.0.0.1 speaks plain HTTP on a port with TLS\n");
+        assert_eq!(lines(&mut world), "127.0.0.1 speaks plain HTTP on a port with TLS\n");
     }
     let mut world = Serves::with(&[&signed]).world();
     let peer = world.connect();
     world.send(peer, b"\x80\x2e\x01\x03\x01");
     assert_eq!(world.take(peer).first(), Some(&21), "an alert");
-    assert!(notes(&mut world).contains("TLS with 127.0.0.1 failed: the peer speaks no TLS"));
+    assert!(lines(&mut world).contains("TLS with 127.0.0.1 failed: the peer speaks no TLS"));
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn a_handshake_has_ten_seconds() {
         assert!(!world.is_closed(peer));
         world.pass(1);
         assert!(world.is_closed(peer), "{} bytes", sent.len());
-        let [note] = &notes_of_peers(&mut world)[..] else { panic!("one line") };
+        let [note] = &notes(&mut world)[..] else { panic!("one line") };
         assert_eq!(note.level, Level::Info);
         assert!(note.text.contains("the handshake took too long"), "{note:?}");
     }

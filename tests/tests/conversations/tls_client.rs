@@ -13,7 +13,7 @@ use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, SupportedProtocolVersion};
 
 use crate::certificates::{Authority, Signed, der};
-use crate::common::notes_of_peers;
+use crate::common::notes;
 
 /// What a listener is like.
 pub(crate) struct Serves<'a> {
@@ -172,10 +172,9 @@ pub(crate) fn shake(
     (client, outcome)
 }
 
-/// What the log says of peers.
-pub(crate) fn notes(world: &mut World) -> String {
-    let of_peers = notes_of_peers(world).into_iter();
-    of_peers.map(|note| note.text + "\n").collect()
+/// What the log says.
+pub(crate) fn lines(world: &mut World) -> String {
+    notes(world).into_iter().map(|note| note.text + "\n").collect()
 }
 
 /// A client whose handshake is done.

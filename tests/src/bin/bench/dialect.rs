@@ -2,12 +2,15 @@
 //! that publishes an event.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use clap::ValueEnum;
+use memchr::memmem;
+use rustls::ClientConfig;
 
 use crate::Result;
 use crate::fleet::Fleet;
-use crate::http::Client;
+use crate::http::{Client, Reply};
 use crate::stamp::{STAMP_BYTES, write_stamp};
 use crate::websocket;
 
@@ -31,6 +34,8 @@ pub(crate) enum Dialect {
     FloorWs,
     /// iSymphony's websocket; the server needs the user `bench` with the password `bench`
     Ws,
+    /// nginx with nchan: Server-Sent Events at `/sub`, published at `/pub`
+    Nchan,
 }
 
 /// The fields of the user whom [`Dialect::config`] lets in.
@@ -50,7 +55,7 @@ impl Dialect {
     /// What the floor speaks beside it.
     pub(crate) fn on_the_floor(self) -> Self {
         match self {
-            Self::Floor | Self::Xms | Self::Sse => Self::Floor,
+            Self::Floor | Self::Xms | Self::Sse | Self::Nchan => Self::Floor,
             Self::FloorWs | Self::Ws => Self::FloorWs,
         }
     }
@@ -64,11 +69,22 @@ impl Dialect {
         Ok(fleet)
     }
 
+    /// The same behind TLS, at a server whose streams need nothing else.
+    pub(crate) fn open_sealed(
+        self,
+        address: SocketAddr,
+        count: usize,
+        tls: &Arc<ClientConfig>,
+    ) -> Result<Fleet> {
+        Fleet::open_sealed(address, &self.subscription(address)?, count, tls)
+    }
+
     /// The request that opens a stream. For XMS it creates the eventhandler that all streams share.
     fn subscription(self, address: SocketAddr) -> Result<Vec<u8>> {
         match self {
             Self::Floor => Ok(get(address, "/", "*/*")),
             Self::Sse => Ok(get(address, "/v1/events?type=call.dtmf", "text/event-stream")),
+            Self::Nchan => Ok(get(address, "/sub", "text/event-stream")),
             Self::FloorWs => Ok(open_websocket(address, "/", "")),
             Self::Ws => Ok(open_websocket(address, "/communication_manager/ws/event", CREDENTIALS)),
             Self::Xms => {
@@ -86,6 +102,14 @@ impl Dialect {
         let user = if self == Self::Ws { format!(r#""username":"{subject}","#) } else { String::new() };
         let bytes = match self {
             Self::Floor | Self::FloorWs => payload + "\n",
+            // What our server makes of the event, so that both send the same.
+            Self::Nchan => {
+                let payload = payload.replace('\\', "\\\\").replace('"', "\\\"");
+                let body = format!(
+                    r#"{{"specversion":"1.0","id":"019ab2c3-0000-7000-8000-000000000000","source":"offhook","type":"call.dtmf","subject":"{subject}","time":"2026-01-31T12:00:00.000Z","data":{{"payload":"{payload}"}}}}"#
+                );
+                post(address, "/pub", "application/json", &body)
+            }
             Self::Xms | Self::Sse | Self::Ws => {
                 let payload = payload.replace('\\', "\\\\").replace('"', "\\\"");
                 let body = format!(
@@ -101,13 +125,26 @@ impl Dialect {
     pub(crate) fn greeting(self) -> &'static [u8] {
         match self {
             Self::Floor | Self::FloorWs => b"PUB\n",
-            Self::Xms | Self::Sse | Self::Ws => b"",
+            Self::Xms | Self::Sse | Self::Ws | Self::Nchan => b"",
         }
     }
 
     /// Whether each publication is answered.
     pub(crate) fn answers(self) -> bool {
         !matches!(self, Self::Floor | Self::FloorWs)
+    }
+
+    /// Whether an answer accepts all events of a request.
+    pub(crate) fn accepted(self, reply: &Reply, events: u32) -> Result<()> {
+        match (self, reply.status) {
+            // nchan: whether there were subscribers.
+            (Self::Nchan, 201 | 202) => Ok(()),
+            (Self::Xms | Self::Sse | Self::Ws, 202) => check_accepted(&reply.body, events),
+            (_, status) => {
+                let body = String::from_utf8_lossy(&reply.body);
+                Err(format!("an event was not accepted: {status}, {body}").into())
+            }
+        }
     }
 }
 
@@ -163,6 +200,16 @@ fn small_event() -> String {
         event.push('.');
     }
     event + "\"}}"
+}
+
+/// Whether a reply (docs/native.md) names as many events as were sent.
+fn check_accepted(body: &[u8], events: u32) -> Result<()> {
+    let accepted = memmem::find_iter(body, b"\"seq\":").count();
+    if accepted == events as usize {
+        return Ok(());
+    }
+    let body = String::from_utf8_lossy(body);
+    Err(format!("{accepted} of the {events} events of a request were accepted: {body}").into())
 }
 
 /// A small JSON object with a stamp, as a PBX might send it.
@@ -294,6 +341,14 @@ mod tests {
             "{}",
             rendered.len()
         );
+    }
+
+    #[test]
+    fn each_event_of_a_request_is_to_be_accepted() {
+        let body = br#"{"accepted":[{"id":"a","seq":1},{"id":"b","seq":2}]}"#;
+        assert!(check_accepted(body, 2).is_ok());
+        assert!(check_accepted(body, 3).is_err() && check_accepted(body, 1).is_err());
+        assert!(check_accepted(b"{}", 1).is_err());
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! The subscribers: thousands of open streams or websockets in one epoll instance.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use memchr::memmem;
+use rustls::ClientConfig;
 
 use crate::Result;
+use crate::line::Line;
 use crate::socket::{Poll, Ready, connect_from};
 use crate::stamp::Tracker;
 use crate::websocket::{first_text, masked_text};
@@ -33,7 +36,7 @@ pub(crate) struct Fleet {
 
 #[derive(Debug)]
 struct Subscriber {
-    stream: TcpStream,
+    stream: Line,
     tracker: Tracker,
 }
 
@@ -41,19 +44,38 @@ impl Fleet {
     /// Opens `count` streams with the same request and waits until each is answered with 200, or with 101 if
     /// the request asks for a websocket.
     pub(crate) fn open(address: SocketAddr, request: &[u8], count: usize) -> Result<Self> {
+        Self::open_lines(address, request, count, None)
+    }
+
+    /// The same behind TLS.
+    pub(crate) fn open_sealed(
+        address: SocketAddr,
+        request: &[u8],
+        count: usize,
+        tls: &Arc<ClientConfig>,
+    ) -> Result<Self> {
+        Self::open_lines(address, request, count, Some(tls))
+    }
+
+    fn open_lines(
+        address: SocketAddr,
+        request: &[u8],
+        count: usize,
+        tls: Option<&Arc<ClientConfig>>,
+    ) -> Result<Self> {
         let poll = Poll::new()?;
         let mut subscribers = Vec::with_capacity(count);
         while subscribers.len() < count {
             let first = subscribers.len();
             for index in first..count.min(first + HANDSHAKES_MAX) {
                 let source = Ipv4Addr::new(127, 0, 0, 2 + (index % SOURCES) as u8);
-                let mut stream = connect_from(source, address)?;
+                let mut stream = Line::new(connect_from(source, address)?, tls)?;
                 stream.write_all(request)?;
                 subscribers.push(Subscriber { stream, tracker: Tracker::default() });
             }
-            for (index, subscriber) in subscribers.iter().enumerate().skip(first) {
-                read_head(&subscriber.stream)?;
-                subscriber.stream.set_nonblocking(true)?;
+            for (index, subscriber) in subscribers.iter_mut().enumerate().skip(first) {
+                read_head(&mut subscriber.stream)?;
+                subscriber.stream.socket().set_nonblocking(true)?;
                 poll.add_edge_triggered(&subscriber.stream, index as u64)?;
             }
         }
@@ -72,15 +94,15 @@ impl Fleet {
         message: impl Fn(usize) -> String,
         is_fine: fn(&[u8]) -> bool,
     ) -> Result<()> {
-        for (index, subscriber) in self.subscribers.iter().enumerate() {
-            let mut stream = &subscriber.stream;
-            stream.set_nonblocking(false)?;
+        for (index, subscriber) in self.subscribers.iter_mut().enumerate() {
+            let stream = &mut subscriber.stream;
+            stream.socket().set_nonblocking(false)?;
             stream.write_all(&masked_text(message(index).as_bytes()))?;
             let answer = read_until(stream, |bytes| Ok(first_text(bytes)?.map(<[u8]>::to_vec)))?;
             if !is_fine(&answer) {
                 return Err(format!("a message was refused: {}", String::from_utf8_lossy(&answer)).into());
             }
-            stream.set_nonblocking(true)?;
+            stream.socket().set_nonblocking(true)?;
         }
         Ok(())
     }
@@ -137,7 +159,7 @@ impl Subscriber {
                 Err(error) => return Err(format!("a stream broke: {error}").into()),
             };
             deliveries += u64::from(self.tracker.scan(&buffer[..kept + read], &mut each)?);
-            if kept + read < buffer.len() && !ready.hung_up {
+            if kept + read < buffer.len() && !ready.hung_up && self.stream.empties_by_short_reads() {
                 return Ok(deliveries);
             }
         }
@@ -146,8 +168,8 @@ impl Subscriber {
 
 /// Reads to the end of the head. What follows it in the same read cannot hold an event, because nothing
 /// is published yet.
-fn read_head(stream: &TcpStream) -> Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+fn read_head(stream: &mut Line) -> Result<()> {
+    stream.socket().set_read_timeout(Some(Duration::from_secs(10)))?;
     let head = read_until(stream, |bytes| Ok(memmem::find(bytes, b"\r\n\r\n").map(|_| bytes.to_vec())))?;
     if !head.starts_with(b"HTTP/1.1 200 ") && !head.starts_with(b"HTTP/1.1 101 ") {
         return Err(format!("a stream was refused: {}", String::from_utf8_lossy(&head)).into());
@@ -156,7 +178,7 @@ fn read_head(stream: &TcpStream) -> Result<()> {
 }
 
 /// Reads until `whole` finds what it looks for.
-fn read_until(mut stream: &TcpStream, whole: impl Fn(&[u8]) -> Result<Option<Vec<u8>>>) -> Result<Vec<u8>> {
+fn read_until(stream: &mut Line, whole: impl Fn(&[u8]) -> Result<Option<Vec<u8>>>) -> Result<Vec<u8>> {
     let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
         match stream.read(&mut buffer) {

@@ -11,6 +11,8 @@
 //! | `…-disk` | the same, with the log on disk | the same |
 //! | `…-p99` | latency of paced deliveries | the same |
 //! | `…-idle` | private bytes per idle stream, or websocket with two filters of its own | |
+//! | `tls-w1` | deliveries a second to streams behind TLS | nginx with nchan |
+//! | `tls-idle` | private bytes per idle stream behind TLS | |
 //! | `filters`, `ws-filters` | CPU time against 100,000 filters | that against ten |
 //! | `ingest` | durable records a second, in requests of 100 | groups of 100 appended to a file written before |
 //! | `publishers` | durable events a second of 64 publishers of single events | the same server with `--data none` |
@@ -36,6 +38,7 @@
 //! | [`flow`] | the load of the log: publishers without subscribers |
 //! | [`hooks`], [`receiver`] | webhooks: backlog, the receiver that answers 200 |
 //! | [`floor`], [`disk`], [`hook`] | the floors of streams, of durable ingest and of webhooks |
+//! | [`sealed`], [`line`] | streams behind TLS, and nginx beside them |
 //! | [`dialect`], [`http`], [`websocket`], [`stamp`] | what is said on the wire, and how a delivery is recognised |
 //! | [`process`], [`machine`], [`socket`], [`folder`] | children, cores, sockets, folders on disk |
 //! | [`report`], [`rate`], [`stats`] | the table, rates, medians |
@@ -49,6 +52,7 @@ mod folder;
 mod hook;
 mod hooks;
 mod http;
+mod line;
 mod load;
 mod machine;
 mod measure;
@@ -60,6 +64,7 @@ mod publish;
 mod rate;
 mod receiver;
 mod report;
+mod sealed;
 mod socket;
 mod stamp;
 mod stats;

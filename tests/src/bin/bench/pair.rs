@@ -13,6 +13,7 @@ use crate::process::Server;
 use crate::rate::Rate;
 use crate::receiver::Received;
 use crate::report::{Sample, Unit};
+use crate::sealed;
 use crate::stats::percentile;
 
 /// Open streams in the idle scenarios.
@@ -21,6 +22,9 @@ pub(crate) const IDLE_STREAMS: usize = 9000;
 /// The paced scenarios: 50 events a second to 1,000 streams are 50,000 deliveries a second.
 const PACED_RATE: u32 = 50;
 const PACED_STREAMS: usize = 1000;
+
+/// Streams behind TLS.
+const SEALED_STREAMS: usize = 1000;
 
 /// A pair in which other programs kept floor, server or load waiting for more than this share of the time
 /// counts as disturbed.
@@ -49,6 +53,10 @@ pub(crate) enum Kind {
     Latency(Dialect),
     /// Bytes per idle stream.
     Idle(Dialect),
+    /// Deliveries a second behind TLS with one event in flight, over those of nginx.
+    Sealed,
+    /// Bytes per idle stream behind TLS.
+    SealedIdle,
     /// CPU time of publishing against many filters, over that against few.
     Filters,
     /// The same of websockets.
@@ -67,8 +75,9 @@ impl Kind {
     /// What its figures are.
     pub(crate) fn unit(self) -> Unit {
         match self {
-            Self::Idle(_) | Self::HooksMemory => Unit::Bytes,
-            Self::FanOut { .. } | Self::Latency(_) | Self::Filters | Self::SocketFilters => Unit::Ratio,
+            Self::Idle(_) | Self::SealedIdle | Self::HooksMemory => Unit::Bytes,
+            Self::FanOut { .. } | Self::Latency(_) | Self::Sealed => Unit::Ratio,
+            Self::Filters | Self::SocketFilters => Unit::Ratio,
             Self::Ingest | Self::Publishers | Self::Hooks(_) => Unit::Ratio,
         }
     }
@@ -98,6 +107,15 @@ impl Kind {
                 beside_the_floor(servers, run, |_| run(Server::Floor), compare_latencies)
             }
             Self::Idle(dialect) => each(servers, |server| idle(server, dialect)),
+            Self::Sealed => {
+                let run = |server| sealed::delivery(server, SEALED_STREAMS, Pace::Window(1), span);
+                let compare = |ours: &Rate, nginx: &Rate| Ok(compare(ours, nginx, "deliveries"));
+                beside_the_floor(servers, run, |_| run(Server::Nginx), compare)
+            }
+            Self::SealedIdle => each(servers, |server| {
+                let value = sealed::idle(server, IDLE_STREAMS)?;
+                Ok(Sample::plain(value, format!("{value:.0} B per idle stream behind TLS")))
+            }),
             Self::Filters => each(servers, |server| {
                 filters(|handlers| measure::filters(server, handlers, span), FEW_HANDLERS, MANY_HANDLERS)
             }),

@@ -41,7 +41,7 @@ const fn w32_5k(dialect: Dialect) -> Kind {
 }
 
 #[rustfmt::skip]
-const SCENARIOS: [Scenario; 26] = {
+const SCENARIOS: [Scenario; 28] = {
     use Dialect::{Sse, Ws, Xms};
     use Hooks::{Durable, Plain};
     use Log::{Disk, Memory};
@@ -66,6 +66,8 @@ const SCENARIOS: [Scenario; 26] = {
         Scenario { name: "xms-idle",      kind: Kind::Idle(Xms),        mio: AtMost(600.0), smol: AtMost(1200.0) },
         Scenario { name: "sse-idle",      kind: Kind::Idle(Sse),        mio: AtMost(600.0), smol: AtMost(1200.0) },
         Scenario { name: "ws-idle",       kind: Kind::Idle(Ws),         mio: AtMost(1200.0), smol: Stated },
+        Scenario { name: "tls-w1",        kind: Kind::Sealed,           mio: AtLeast(1.0),  smol: AtLeast(1.0) },
+        Scenario { name: "tls-idle",      kind: Kind::SealedIdle,       mio: Stated,        smol: Stated },
         Scenario { name: "filters",       kind: Kind::Filters,          mio: AtMost(2.0),   smol: AtMost(2.0) },
         Scenario { name: "ws-filters",    kind: Kind::SocketFilters,    mio: AtMost(2.0),   smol: AtMost(2.0) },
         Scenario { name: "ingest",        kind: Kind::Ingest,           mio: AtLeast(0.60), smol: AtLeast(0.60) },
@@ -176,7 +178,7 @@ impl Scenario {
             wanted: match server {
                 Server::Mio => Some(self.mio),
                 Server::Smol => Some(self.smol),
-                Server::Floor | Server::Ceiling => None,
+                Server::Floor | Server::Ceiling | Server::Nginx => None,
             },
             samples: Vec::new(),
             failure: None,

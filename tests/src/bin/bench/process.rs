@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -34,6 +34,8 @@ pub(crate) enum Server {
     Mio,
     /// `offhook-smol`.
     Smol,
+    /// nginx with nchan, beside which TLS is measured.
+    Nginx,
 }
 
 impl Server {
@@ -44,13 +46,14 @@ impl Server {
             Self::Ceiling => "ceiling",
             Self::Mio => "mio",
             Self::Smol => "smol",
+            Self::Nginx => "nginx",
         }
     }
 
     /// Its package and binary, if it is one of ours.
     pub(crate) fn package(self) -> Option<&'static str> {
         match self {
-            Self::Floor | Self::Ceiling => None,
+            Self::Floor | Self::Ceiling | Self::Nginx => None,
             Self::Mio => Some("offhook-mio"),
             Self::Smol => Some("offhook-smol"),
         }
@@ -59,13 +62,21 @@ impl Server {
     /// What starts it. The program is looked for beside this one; floors take no setup.
     fn command(self, setup: &Setup) -> Result<Command> {
         let this = std::env::current_exe()?;
+        if self == Self::Nginx {
+            let mut command = on_the_servers_core(Path::new("nginx"))?;
+            command.arg("-c").args(&setup.config);
+            return Ok(command);
+        }
         let Some(binary) = self.package() else {
             let mut command = on_the_servers_core(&this)?;
             command.args(["floor", "--coalesce", if self == Self::Ceiling { "0" } else { "1" }]);
             return Ok(command);
         };
         let mut command = on_the_servers_core(&this.with_file_name(binary))?;
-        command.args(["--listen", "127.0.0.1:0", "--data"]);
+        if setup.address.is_none() {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        command.arg("--data");
         command.arg(setup.data.as_deref().unwrap_or(Path::new("none")));
         if let Some(config) = &setup.config {
             command.arg("--config").arg(config);
@@ -81,6 +92,8 @@ pub(crate) struct Setup {
     pub(crate) data: Option<PathBuf>,
     /// Its config file.
     pub(crate) config: Option<PathBuf>,
+    /// Where it listens without TLS, if the config file says that.
+    pub(crate) address: Option<SocketAddr>,
 }
 
 /// A command that becomes `program` on the server's core, to be ended together with this process.
@@ -117,7 +130,10 @@ impl Process {
     /// Starts a server on its core and waits until it listens.
     pub(crate) fn start(server: Server, setup: &Setup) -> Result<Self> {
         let (mut process, address) = Self::spawn(server.command(setup)?)?;
-        process.address = process.wait_for(&address, server)?;
+        process.address = match setup.address {
+            Some(address) => process.wait_until_it_takes(address, server)?,
+            None => process.wait_for(&address, server)?,
+        };
         Ok(process)
     }
 
@@ -147,6 +163,18 @@ impl Process {
         address
             .recv_timeout(START_MAX)
             .map_err(|_| self.explain(format!("{} did not say where it listens", server.name()).into()))
+    }
+
+    /// Waits until somebody listens at an address that was known before.
+    fn wait_until_it_takes(&mut self, address: SocketAddr, server: Server) -> Result<SocketAddr> {
+        let begin = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            if begin.elapsed() > START_MAX || self.child.try_wait()?.is_some() {
+                return Err(self.explain(format!("{} does not listen at {address}", server.name()).into()));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(address)
     }
 
     /// Where it listens.

@@ -5,8 +5,6 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use memchr::memmem;
-
 use crate::Result;
 use crate::dialect::{Dialect, Template};
 use crate::http::Replies;
@@ -16,7 +14,7 @@ use crate::http::Replies;
 pub(crate) struct Publisher {
     stream: TcpStream,
     template: Template,
-    answers: bool,
+    dialect: Dialect,
     sequence: u32,
     unanswered: u32,
     out: Vec<u8>,
@@ -35,7 +33,7 @@ impl Publisher {
         Ok(Self {
             stream,
             template,
-            answers: dialect.answers(),
+            dialect,
             sequence: 0,
             unanswered: 0,
             out: Vec::new(),
@@ -73,7 +71,7 @@ impl Publisher {
     pub(crate) fn publish(&mut self, due_ns: u64) {
         self.template.append(due_ns, self.sequence, &mut self.out);
         self.sequence += self.template.events();
-        self.unanswered += u32::from(self.answers);
+        self.unanswered += u32::from(self.dialect.answers());
     }
 
     /// Writes what is queued, as far as the socket takes it.
@@ -100,36 +98,9 @@ impl Publisher {
         };
         self.replies.push(&buffer[..read]);
         while let Some(reply) = self.replies.next()? {
-            if reply.status != 202 {
-                let body = String::from_utf8_lossy(&reply.body);
-                return Err(format!("an event was not accepted: {}, {body}", reply.status).into());
-            }
-            check_accepted(&reply.body, self.template.events())?;
+            self.dialect.accepted(&reply, self.template.events())?;
             self.unanswered = self.unanswered.checked_sub(1).ok_or("a reply without a request")?;
         }
         Ok(())
-    }
-}
-
-/// Whether a reply (docs/native.md) names as many events as were sent.
-fn check_accepted(body: &[u8], events: u32) -> Result<()> {
-    let accepted = memmem::find_iter(body, b"\"seq\":").count();
-    if accepted == events as usize {
-        return Ok(());
-    }
-    let body = String::from_utf8_lossy(body);
-    Err(format!("{accepted} of the {events} events of a request were accepted: {body}").into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_event_of_a_request_is_to_be_accepted() {
-        let body = br#"{"accepted":[{"id":"a","seq":1},{"id":"b","seq":2}]}"#;
-        assert!(check_accepted(body, 2).is_ok());
-        assert!(check_accepted(body, 3).is_err() && check_accepted(body, 1).is_err());
-        assert!(check_accepted(b"{}", 1).is_err());
     }
 }
