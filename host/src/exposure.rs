@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use offhook_core::Config;
-use offhook_core::ground::config::{DIALECTS, Listener};
+use offhook_core::ground::config::{DIALECTS, Listener, RestPolicy, WcsApp};
 use offhook_core::ground::network::is_loopback;
 
 /// Judges the listeners at these addresses; the error is for people, in several lines. With `insecure` it is a warning.
@@ -52,7 +52,12 @@ fn xms(config: &Config) -> Vec<Open> {
 
 /// A backend that is asked at each connection is as good as credentials.
 fn wcs(config: &Config) -> Vec<Open> {
-    let open = config.wcs.apps.iter().filter(|app| !app.hooks.iter().any(|hook| hook == "connect"));
+    let asks = |app: &WcsApp| {
+        let policy = app.policies.get("connect").map(|policy| policy.policy).unwrap_or_default();
+        let listed = app.hooks.iter().any(|hook| hook == "connect");
+        listed && policy != RestPolicy::Disable && !config.wcs.disable
+    };
+    let open = config.wcs.apps.iter().filter(|app| !asks(app));
     let lines = &["methods = [\"connect\"]"];
     open.map(|app| Open { section: format!("[wcs.apps.{}]", app.key), lines }).collect()
 }
@@ -81,7 +86,7 @@ impl Problem {
 
 #[cfg(test)]
 mod tests {
-    use offhook_core::ground::config::{User, WcsApp, XmsApp};
+    use offhook_core::ground::config::{HookPolicy, User, XmsApp};
 
     use super::*;
 
@@ -165,6 +170,12 @@ mod tests {
             let mut config = Config::default();
             config.wcs.apps = vec![WcsApp { hooks, ..WcsApp::default() }];
             assert_eq!(wcs(&config).is_empty(), sound);
+            config.wcs.disable = true;
+            assert!(!wcs(&config).is_empty(), "nobody is asked");
+            config.wcs.disable = false;
+            let policy = HookPolicy { policy: RestPolicy::Disable, ..HookPolicy::default() };
+            config.wcs.apps[0].policies.insert("connect".to_owned(), policy);
+            assert!(!wcs(&config).is_empty(), "nobody is asked");
         }
     }
 }

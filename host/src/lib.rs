@@ -46,7 +46,7 @@ use std::process::ExitCode;
 
 pub use crate::clock::Clock;
 pub use crate::listen::{ACCEPT_PAUSE, Acceptor};
-pub use crate::port::Port;
+pub use crate::port::{GATHERING_FLUSHES, Port};
 pub use crate::shard::Shard;
 
 /// Moves the bytes of one shard. It returns when the engine is drained after a stop; an error ends the server.

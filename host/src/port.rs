@@ -14,6 +14,9 @@ use crate::mailbox::{Mail, Mailbox};
 use crate::process::Process;
 use crate::report::Collection;
 
+/// Connections that one turn may write to while records gather; before the next one they go ([`Port::let_go`]).
+pub const GATHERING_FLUSHES: usize = 128;
+
 /// A shard's door to the rest of the process.
 #[derive(Debug)]
 pub struct Port {
@@ -106,9 +109,12 @@ impl Port {
         }
     }
 
-    fn let_go(&mut self) {
-        self.gathering = None;
-        self.process.log.let_go();
+    /// Lets the log's thread have what has gathered; nothing if nothing has. A turn that has long to write calls it
+    /// first, and the thread works meanwhile.
+    pub fn let_go(&mut self) {
+        if self.gathering.take().is_some() {
+            self.process.log.let_go();
+        }
     }
 
     /// Whether a stop was asked; the loop then drops its acceptors, and ends when the engine is drained.

@@ -15,7 +15,7 @@ use mio::net::TcpStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use offhook_core::{Action, Completion, ConnId, Engine, Mono, Now};
-use offhook_host::{ACCEPT_PAUSE, Acceptor, Clock, Port, Shard};
+use offhook_host::{ACCEPT_PAUSE, Acceptor, Clock, GATHERING_FLUSHES, Port, Shard};
 
 use crate::sockets::Sockets;
 
@@ -287,9 +287,16 @@ impl EventLoop {
             }
         }
         self.unsent.drain(..left_over);
+        let mut flushes = 0;
         while let Some(action) = self.engine.poll_action() {
             match action {
-                Action::Flush(id) => self.flush(now, id),
+                Action::Flush(id) => {
+                    flushes += 1;
+                    if flushes == GATHERING_FLUSHES {
+                        self.port.let_go();
+                    }
+                    self.flush(now, id);
+                }
                 Action::Dial(id, address) => self.dial(now, id, address),
                 Action::Finish(id) => self.finish(id),
                 Action::Close(id) => self.sockets.close(id),

@@ -7,7 +7,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::task::{Context, Poll, Waker};
 
 use offhook_core::{Action, Completion, ConnId, Engine, Mono, Now};
-use offhook_host::{Acceptor, Clock, Port, Shard};
+use offhook_host::{Acceptor, Clock, GATHERING_FLUSHES, Port, Shard};
 use rustix::io::Errno;
 use smol::Async;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -193,9 +193,16 @@ impl Adapter {
             }
         }
         self.unsent.drain(..left_over);
+        let mut flushes = 0;
         while let Some(action) = self.engine.poll_action() {
             match action {
-                Action::Flush(id) => self.flush(now, id),
+                Action::Flush(id) => {
+                    flushes += 1;
+                    if flushes == GATHERING_FLUSHES {
+                        self.port.let_go();
+                    }
+                    self.flush(now, id);
+                }
                 Action::Dial(id, address) => self.dial(now, id, address),
                 Action::Finish(id) => self.finish(id),
                 Action::Close(id) => self.sockets.close(id),

@@ -157,6 +157,7 @@ impl Server {
                     | Action::Note(_)) => shard.port.carry_out(now, &mut shard.engine, other),
                 }
             }
+            shard.port.let_go();
         }
     }
 

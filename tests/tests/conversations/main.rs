@@ -34,6 +34,7 @@ mod wcs_common;
 mod wcs_events;
 mod wcs_operations;
 mod wcs_pushes;
+mod wcs_random;
 mod wcs_sessions;
 mod websocket;
 mod xms_documents;

@@ -427,3 +427,40 @@ fn a_stop_closes_sessions_and_their_ends_are_told_after_the_next_start() {
     assert_eq!((&ended.body["status"], &ended.body["sessionId"]), (&json!("DISCONNECTED"), &json!(id)));
     assert!(ended.body.get("authToken").is_none(), "the log does not hold it");
 }
+
+/// A crash ends sessions too; a new crash before the hook's answer does not tell it twice.
+#[test]
+fn w37_the_ends_that_a_crash_made_are_told_after_the_next_start() {
+    let config = config(app(&["ConnectionStatusEvent"]));
+    for retired in [false, true] {
+        let mut world = World::keeping(config.clone(), 2);
+        world.serve(crate::wcs_common::BACKEND);
+        let sessions = [0, 1].map(|shard| begin(&mut world, shard).1);
+        let (left, _) = begin(&mut world, 0);
+        world.break_off(left);
+        for _ in 0..4 {
+            for begun in hooks(&mut world) {
+                answer(&mut world, &begun, 200, "");
+            }
+        }
+        if retired {
+            let all = offhook_core::Seq(world.records());
+            world.retire(all);
+        }
+        for _ in 0..2 {
+            world.restart(config.clone());
+            let mut ended: Vec<Value> = hooks(&mut world)
+                .into_iter()
+                .map(|hook| {
+                    assert_eq!(
+                        (&hook.body["status"], &hook.body["appKey"]),
+                        (&json!("DISCONNECTED"), &json!("defaultApp"))
+                    );
+                    hook.body["sessionId"].clone()
+                })
+                .collect();
+            ended.sort_by_key(Value::to_string);
+            assert_eq!(ended, sessions.each_ref().map(|id| json!(id)), "{retired}");
+        }
+    }
+}

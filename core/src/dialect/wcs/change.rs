@@ -39,6 +39,15 @@ pub enum Change {
         /// The event as CloudEvents JSON.
         event: Box<str>,
     },
+    /// A session began, said again so that the segment that holds its event can go.
+    Begun {
+        /// Its name.
+        session: Box<str>,
+        /// Its application.
+        app: Box<str>,
+        /// What ConnectionStatusEvent says of it, but for the status, as JSON.
+        data: Box<str>,
+    },
     /// A session is open. Passing, as are the three below: sessions end with the process.
     Opened {
         /// Its name.

@@ -16,6 +16,7 @@ pub mod config;
 pub mod envelope;
 pub mod hook;
 pub mod judge;
+mod leftover;
 pub mod messages;
 mod opening;
 mod operating;
@@ -57,6 +58,8 @@ use crate::wire::ws::frame;
 
 use change::{Change, Ended, Words};
 use hook::{Backend, Fields};
+use leftover::Leftover;
+use opening::CONNECTION_TYPE;
 use queue::Queue;
 use session::{Place, Sessions};
 
@@ -99,6 +102,8 @@ pub struct Wcs {
     sessions: Sessions,
     /// The sessions of all engines, by name.
     places: BTreeMap<Box<str>, Place>,
+    /// Sessions that the log left open.
+    leftovers: BTreeMap<Box<str>, Leftover>,
     /// Hooks so far that are of no event.
     asked: u64,
     /// All that the log held is applied.
@@ -130,6 +135,7 @@ impl Wcs {
             introduced: BTreeSet::new(),
             sessions: Sessions::default(),
             places: BTreeMap::new(),
+            leftovers: BTreeMap::new(),
             asked: 0,
             started: false,
         };
@@ -220,6 +226,7 @@ impl Wcs {
         for change in changes {
             append(hub, &change);
         }
+        self.say_open_sessions(hub, through);
     }
 
     fn apply(&mut self, hub: &mut Hub, record: &Record, change: Change) {
@@ -234,6 +241,7 @@ impl Wcs {
                     self.opened_elsewhere(hub, &session);
                 }
             }
+            Change::Begun { session, app, data } => self.begun(hub, &session, &app, &data),
             Change::Gone { session } => {
                 if let Some(place) = self.places.get_mut(&session) {
                     place.gone = true;
@@ -388,6 +396,12 @@ impl Dialect for Wcs {
         if let Some(place) = self.places.get_mut(session) {
             place.last = seq;
         }
+        if hub.recovering
+            && &*event.event_type == CONNECTION_TYPE
+            && record.header.actor == Actor::Server(NAME)
+        {
+            self.recover_status(event);
+        }
         let Some(key) = event.extension("appkey") else { return };
         let word = hub.vocabulary.word(&event.event_type, Tongue::Wcs).map(str::to_owned);
         let app = self.queue.app(key).filter(|app| !app.gone);
@@ -451,6 +465,7 @@ impl Dialect for Wcs {
     fn started(&mut self, hub: &mut Hub) {
         self.started = true;
         self.compare(hub);
+        self.end_leftovers(hub);
         self.pump_all(hub);
     }
 

@@ -21,7 +21,7 @@ use crate::hub::socket::CloseCode;
 const DEFAULT_APP: &str = "defaultApp";
 
 /// The type of a session's own events.
-const CONNECTION_TYPE: &str = "connection.status";
+pub(super) const CONNECTION_TYPE: &str = "connection.status";
 
 /// What the log does not hold.
 const SECRETS: [&str; 2] = ["authToken", "sipPassword"];
@@ -96,8 +96,7 @@ impl Wcs {
 
     fn publish_status(&mut self, hub: &mut Hub, tag: u32, status: &str) {
         let Some(session) = self.sessions.get(tag) else { return };
-        let mut facts = session.fields.clone();
-        facts.push(("status".into(), Fact::Text(status.into())));
+        let facts = with_status(&session.fields, status);
         let scope = scope(&session.app, &session.id);
         publish_own(hub, CONNECTION_TYPE, None, scope, facts);
     }
@@ -161,8 +160,9 @@ impl Wcs {
     }
 
     /// A session's own event stands in the log: the client hears of its beginning, and nobody after its end.
-    pub(super) fn own_status(&mut self, tag: u32, status: &str) {
+    pub(super) fn own_status(&mut self, hub: &Hub, tag: u32, status: &str) {
         if let Some(session) = self.sessions.get_mut(tag) {
+            session.said = hub.applied;
             session.stage = match status {
                 "DISCONNECTED" => Stage::Ended,
                 _ => Stage::Open,
@@ -199,6 +199,13 @@ impl Wcs {
             self.sessions.remove(tag);
         }
     }
+}
+
+/// What a session's own event says.
+pub(super) fn with_status(fields: &Fields, status: &str) -> Fields {
+    let mut facts: Fields = fields.iter().filter(|(name, _)| &**name != "status").cloned().collect();
+    facts.push(("status".into(), Fact::Text(status.into())));
+    facts
 }
 
 /// The handshake's origin, if the application does not admit it.

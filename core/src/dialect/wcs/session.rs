@@ -31,6 +31,8 @@ pub struct Session {
     pub policies: Policies,
     /// What ConnectionStatusEvent says of it, but for the status.
     pub fields: Fields,
+    /// Where the log last said that it is open.
+    pub said: Seq,
     /// What does not reach the log: `authToken`, and `sipPassword`, which does not reach the client either.
     pub secrets: Fields,
     /// Operations whose hooks have not ended.
@@ -70,6 +72,7 @@ impl Session {
             app: "".into(),
             policies: Policies::new(),
             fields: Fields::new(),
+            said: Seq(0),
             secrets: Fields::new(),
             operations: 0,
             operation_bytes: 0,

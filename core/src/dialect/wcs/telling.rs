@@ -96,7 +96,7 @@ impl Wcs {
             fields = first.into_iter().chain(fields).chain(session.secrets.iter().cloned()).collect();
         }
         if own {
-            self.own_status(tag, &status);
+            self.own_status(hub, tag, &status);
         }
         self.tell(hub, tag, hook, &fields);
         if hook == CONNECTION && status == "FAILED" {

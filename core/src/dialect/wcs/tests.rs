@@ -217,6 +217,7 @@ impl Talk {
                 | Change::Opened { .. }
                 | Change::Gone { .. }
                 | Change::Closed { .. }
+                | Change::Begun { .. }
                 | Change::Push { .. } => None,
             }
         });
