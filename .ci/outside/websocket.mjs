@@ -1,7 +1,7 @@
 // npm ws at iSymphony's Event API: who may come in, the vendor page's filters, fragments with pings between them, the
 // server's own pings, closes, frames that break the protocol.
 //
-//     node websocket.mjs NODE_MODULES SERVER WEBSOCKET [CA.pem]
+//     node websocket.mjs NODE_MODULES SERVER WEBSOCKET CA.pem
 //
 // SERVER is where events are published, WEBSOCKET the beginning of the websocket's address (ws:// or wss://).
 
@@ -39,7 +39,7 @@ class Client {
   #taken = [];
 
   constructor({ user = USER, path = PATH, ...options } = {}) {
-    this.socket = new WebSocket(websocket + path, { auth: user, ca: ca && fs.readFileSync(ca), ...options });
+    this.socket = new WebSocket(websocket + path, { auth: user, ca: fs.readFileSync(ca), ...options });
     this.socket.on("message", (data, binary) => {
       assert.ok(!binary);
       const message = JSON.parse(data.toString());
@@ -118,7 +118,7 @@ assert.deepEqual(await client.labels(events.length), events.map(({ data }) => da
 for (const { labels, message } of pageFilters) {
   client.socket.send(message);
   if (labels[0] === "error") {
-    assert.match(await client.reply("error"), /\{"property":"type","value":"dial"\}/);
+    assert.match(await client.reply("error"), /\{"property":"<property name>","value":"<filter value>"\}/);
     continue;
   }
   await client.reply("success", message.includes('"123456"') ? "123456" : null);

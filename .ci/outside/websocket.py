@@ -1,7 +1,7 @@
 """PyPI websockets at iSymphony's Event API: who may come in, every event, the vendor page's filters, fragments, pings,
 closes, frames that break the protocol.
 
-    python websocket.py SERVER WEBSOCKET [--ca CA.pem] [--until-shutdown]
+    python websocket.py SERVER WEBSOCKET CA.pem [--until-shutdown]
 
 SERVER is where events are published, WEBSOCKET the beginning of the websocket's address (ws:// or wss://). With
 `--until-shutdown` nothing is checked but the close of a server that stops, once `open` has been said.
@@ -41,7 +41,7 @@ class Server:
     def __init__(self, http_url, websocket_url, ca):
         self.http_url = http_url
         self.url = urllib.parse.urlsplit(websocket_url)
-        self.tls = ssl.create_default_context(cafile=ca) if ca else None
+        self.tls = ssl.create_default_context(cafile=ca) if self.url.scheme == "wss" else None
 
     def connect(self, user=USER, path=PATH, **options):
         user = f"{user}@" if user else ""
@@ -170,7 +170,7 @@ async def check_page_filters(server):
             await websocket.send(message)
             if labels == ["error"]:
                 error = await reply(websocket, "error")
-                assert '{"property":"type","value":"dial"}' in error, error
+                assert '{"property":"<property name>","value":"<filter value>"}' in error, error
                 continue
             # Whatever got through besides what must, stands before this reply.
             await reply(websocket, correlation="123456" if '"123456"' in message else None)
@@ -300,7 +300,7 @@ async def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("server")
     arguments.add_argument("websocket")
-    arguments.add_argument("--ca")
+    arguments.add_argument("ca")
     arguments.add_argument("--until-shutdown", action="store_true")
     arguments = arguments.parse_args()
     server = Server(arguments.server, arguments.websocket, arguments.ca)

@@ -32,25 +32,22 @@ allowed_origins = ["https://crm.example.com"]
 ping = "1s"
 TOML
 
-# said WORDS FILE: a line of a file, for until_true.
-said() {
-    grep -qs "$1" "$2"
-}
-
-waiting=()
 start "$binary" --data none --shards "$shards" --config "$folder/offhook.toml"
-for base in "ws${url#http}" "wss${secure#https}"; do
-    ca=()
-    [[ $base != wss* ]] || ca=("$folder/tls/ca.pem")
-    timeout 120 "$python" "$here/websocket.py" "$url" "$base" ${ca:+--ca "${ca[@]}"}
-    timeout 120 node "$here/websocket.mjs" "$modules" "$url" "$base" "${ca[@]}"
+bases=("ws${url#http}" "wss${secure#https}")
+for base in "${bases[@]}"; do
+    timeout 120 "$python" "$here/websocket.py" "$url" "$base" "$folder/tls/ca.pem"
+    timeout 120 node "$here/websocket.mjs" "$modules" "$url" "$base" "$folder/tls/ca.pem"
     echo "${binary##*/}, $shards shard(s): websockets and ws are content with $base"
-    "$python" "$here/websocket.py" "$url" "$base" ${ca:+--ca "${ca[@]}"} --until-shutdown >"$folder/${base%%:*}" &
-    waiting+=("$!")
-    until_true said open "$folder/${base%%:*}"
 done
 
 # A server that stops says so (1001) to those who are there.
+waiting=()
+for base in "${bases[@]}"; do
+    said="$folder/${base%%:*}"
+    "$python" "$here/websocket.py" "$url" "$base" "$folder/tls/ca.pem" --until-shutdown >"$said" &
+    waiting+=("$!")
+    until_true grep -qs open "$said"
+done
 stop "$process"
 for client in "${waiting[@]}"; do wait "$client"; done
 echo "${binary##*/}, $shards shard(s): websocket.sh is content"

@@ -23,8 +23,8 @@ pub struct Channel {
     arena: Arena,
     index: Index,
     feeds: Slots<Feed>,
-    views: Slots<View>,
-    by_view: Map<View, FeedId>,
+    views: Slots<Arc<View>>,
+    by_view: Map<Arc<View>, FeedId>,
     runs_max: usize,
     /// The feeds that want the event at hand, each once.
     hits: Vec<FeedId>,
@@ -81,10 +81,11 @@ impl Channel {
         let mut feed = Feed::default();
         feed.keepers = 1;
         let feed = self.feeds.insert(feed);
-        let twin = self.views.insert(view.clone());
+        let view = Arc::new(view.clone());
+        let twin = self.views.insert(Arc::clone(&view));
         assert_eq!(feed, twin, "feeds and their views come and go together");
-        self.by_view.insert(view.clone(), feed);
-        self.index.insert(feed, view);
+        self.index.insert(feed, &view);
+        self.by_view.insert(view, feed);
         feed
     }
 

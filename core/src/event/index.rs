@@ -5,6 +5,7 @@
 //! checked when an event hits that posting. A clause without any test that can be looked up is asked every time.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use foldhash::quality::FixedState;
 
@@ -23,68 +24,117 @@ pub struct Index {
     always: Vec<u32>,
     /// Fields of scopes that clauses are posted under, and how many: events do not list them among their properties.
     scopes: BTreeMap<Box<str>, usize>,
-    /// The clauses of each view.
-    views: Map<u32, Vec<u32>>,
+    /// The first clause of each view that has one.
+    views: Map<u32, u32>,
     hash: FixedState,
 }
 
+/// A clause of a view; its conditions are the owner's, and not copied.
 #[derive(Debug)]
 struct Posted {
     view: u32,
-    clause: Clause,
-    /// The name of the property that it is posted under; `None`: it is asked every time.
-    under: Option<Box<str>>,
+    conditions: Arc<View>,
+    /// Which of the view's clauses it is.
+    clause: u32,
+    /// Which of the clause's tests it is posted under; `None`: it is asked every time.
+    under: Option<u32>,
+    /// The next clause of the view.
+    next: Option<u32>,
+}
+
+impl Posted {
+    fn clause(&self) -> &Clause {
+        &self.conditions.clauses()[self.clause as usize]
+    }
 }
 
 /// Clauses that wait for a property, by the value that they wait for.
 #[derive(Debug, Default)]
 struct Postings {
-    exact: Map<Box<str>, Vec<u32>>,
-    prefix: Map<Box<str>, Vec<u32>>,
+    exact: Map<Box<str>, Waiting>,
+    prefix: Map<Box<str>, Waiting>,
     /// The lengths of the prefixes, and how many have each: a value is cut there and nowhere else.
     lengths: BTreeMap<usize, usize>,
-    any: Vec<u32>,
+    any: Waiting,
+}
+
+/// Clauses that wait for the same. Where every view has a value of its own, there is one.
+#[derive(Debug)]
+enum Waiting {
+    One(u32),
+    Many(Vec<u32>),
+}
+
+impl Default for Waiting {
+    fn default() -> Waiting {
+        Waiting::Many(Vec::new())
+    }
+}
+
+impl Waiting {
+    fn list(&self) -> &[u32] {
+        match self {
+            Waiting::One(clause) => std::slice::from_ref(clause),
+            Waiting::Many(clauses) => clauses,
+        }
+    }
+
+    fn add(&mut self, clause: u32) {
+        match self {
+            Waiting::Many(clauses) if clauses.is_empty() => *self = Waiting::One(clause),
+            Waiting::Many(clauses) => clauses.push(clause),
+            Waiting::One(first) => *self = Waiting::Many(vec![*first, clause]),
+        }
+    }
+
+    /// Takes a clause out; whether none is left.
+    fn take(&mut self, clause: u32) -> bool {
+        match self {
+            Waiting::One(only) if *only == clause => *self = Waiting::default(),
+            Waiting::One(_) => {}
+            Waiting::Many(clauses) => {
+                if let Some(at) = clauses.iter().position(|c| *c == clause) {
+                    clauses.swap_remove(at);
+                }
+            }
+        }
+        self.list().is_empty()
+    }
 }
 
 impl Postings {
     fn list(&self, pattern: &Pattern) -> &[u32] {
         match pattern {
-            Pattern::Any => &self.any,
-            Pattern::Exact(value) => self.exact.get(value).map_or(&[], Vec::as_slice),
-            Pattern::Prefix(prefix) => self.prefix.get(prefix).map_or(&[], Vec::as_slice),
+            Pattern::Any => self.any.list(),
+            Pattern::Exact(value) => self.exact.get(value).map_or(&[], Waiting::list),
+            Pattern::Prefix(prefix) => self.prefix.get(prefix).map_or(&[], Waiting::list),
         }
     }
 
     fn add(&mut self, pattern: &Pattern, clause: u32) {
         match pattern {
-            Pattern::Any => self.any.push(clause),
-            Pattern::Exact(value) => self.exact.entry(value.clone()).or_default().push(clause),
+            Pattern::Any => self.any.add(clause),
+            Pattern::Exact(value) => self.exact.entry(value.clone()).or_default().add(clause),
             Pattern::Prefix(prefix) => {
                 let list = self.prefix.entry(prefix.clone()).or_default();
-                if list.is_empty() {
+                if list.list().is_empty() {
                     *self.lengths.entry(prefix.len()).or_default() += 1;
                 }
-                list.push(clause);
+                list.add(clause);
             }
         }
     }
 
     fn remove(&mut self, pattern: &Pattern, clause: u32) {
-        let take = |list: &mut Vec<u32>| {
-            if let Some(at) = list.iter().position(|c| *c == clause) {
-                list.swap_remove(at);
-            }
-            list.is_empty()
-        };
         let (map, value) = match pattern {
             Pattern::Any => {
-                take(&mut self.any);
+                self.any.take(clause);
                 return;
             }
             Pattern::Exact(value) => (&mut self.exact, value),
             Pattern::Prefix(prefix) => (&mut self.prefix, prefix),
         };
-        if map.get_mut(value).is_some_and(take) {
+        if map.get_mut(value).is_some_and(|list| list.take(clause)) {
             map.remove(value);
             if matches!(pattern, Pattern::Prefix(_))
                 && let Some(count) = self.lengths.get_mut(&value.len())
@@ -98,7 +148,7 @@ impl Postings {
     }
 
     fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.prefix.is_empty() && self.any.is_empty()
+        self.exact.is_empty() && self.prefix.is_empty() && self.any.list().is_empty()
     }
 }
 
@@ -118,68 +168,72 @@ impl Index {
     }
 
     /// Adds a view under a number that is not in use.
-    pub fn insert(&mut self, view: u32, conditions: &View) {
-        let clauses = conditions.clauses().iter().map(|clause| self.post(view, clause)).collect();
-        self.views.insert(view, clauses);
+    pub fn insert(&mut self, view: u32, conditions: &Arc<View>) {
+        let mut first = None;
+        for clause in (0..conditions.clauses().len() as u32).rev() {
+            first = Some(self.post(view, conditions, clause, first));
+        }
+        self.views.extend(first.map(|first| (view, first)));
     }
 
     /// Takes a view out.
     pub fn remove(&mut self, view: u32) {
-        for at in self.views.remove(&view).unwrap_or_default() {
-            let Some(posted) = self.clauses.remove(at) else { continue };
-            let Some(name) = posted.under else {
+        let mut next = self.views.remove(&view);
+        while let Some(at) = next {
+            let Some(posted) = self.clauses.remove(at) else { return };
+            next = posted.next;
+            let Some(under) = posted.under else {
                 self.always.retain(|c| *c != at);
                 continue;
             };
-            if let Some(count) = self.scopes.get_mut(&name) {
+            let (name, test) = &posted.clause().tests()[under as usize];
+            if let Some(count) = self.scopes.get_mut(&**name) {
                 *count -= 1;
                 if *count == 0 {
-                    self.scopes.remove(&name);
+                    self.scopes.remove(&**name);
                 }
             }
-            let Some(postings) = self.properties.get_mut(&name) else { continue };
-            for pattern in
-                posted.clause.tests().iter().filter(|(n, _)| **n == *name).flat_map(|(_, t)| &t.patterns)
-            {
+            let Some(postings) = self.properties.get_mut(&**name) else { continue };
+            for pattern in &test.patterns {
                 postings.remove(pattern, at);
             }
             if postings.is_empty() {
-                self.properties.remove(&name);
+                self.properties.remove(&**name);
             }
         }
     }
 
-    fn post(&mut self, view: u32, clause: &Clause) -> u32 {
+    fn post(&mut self, view: u32, conditions: &Arc<View>, clause: u32, next: Option<u32>) -> u32 {
+        let tests = conditions.clauses()[clause as usize].tests();
         let crowd = |name: &str, patterns: &[Pattern]| -> usize {
             let Some(postings) = self.properties.get(name) else { return 0 };
             patterns.iter().map(|p| postings.list(p).len()).sum()
         };
-        let best =
-            clause.tests().iter().filter(|(_, test)| !test.absent && !test.patterns.is_empty()).min_by_key(
-                |(name, test)| {
-                    let open = test.patterns.iter().any(|p| !matches!(p, Pattern::Exact(_)));
-                    (open, crowd(name, &test.patterns), is_common(name), test.patterns.len())
-                },
-            );
-        let under: Option<Box<str>> = best.map(|(name, _)| name.as_ref().into());
-        let at = self.clauses.insert(Posted { view, clause: clause.clone(), under: under.clone() });
-        match (under, best) {
-            (Some(name), Some((_, test))) => {
-                if name.starts_with(SCOPE_MARK) {
-                    *self.scopes.entry(name.clone()).or_default() += 1;
-                }
-                let hash = &self.hash;
-                let postings = self.properties.entry(name).or_insert_with(|| Postings {
-                    exact: Map::with_hasher(hash.clone()),
-                    prefix: Map::with_hasher(hash.clone()),
-                    lengths: BTreeMap::new(),
-                    any: Vec::new(),
-                });
-                for pattern in &test.patterns {
-                    postings.add(pattern, at);
-                }
-            }
-            _ => self.always.push(at),
+        let can_be_looked_up =
+            tests.iter().zip(0..).filter(|((_, t), _)| !t.absent && !t.patterns.is_empty());
+        let best = can_be_looked_up.min_by_key(|((name, test), _)| {
+            let open = test.patterns.iter().any(|p| !matches!(p, Pattern::Exact(_)));
+            (open, crowd(name, &test.patterns), is_common(name), test.patterns.len())
+        });
+        let under = best.map(|(_, at)| at);
+        let at =
+            self.clauses.insert(Posted { view, conditions: Arc::clone(conditions), clause, under, next });
+        let Some(((name, test), _)) = best else {
+            self.always.push(at);
+            return at;
+        };
+        if name.starts_with(SCOPE_MARK) {
+            *self.scopes.entry(name.as_ref().into()).or_default() += 1;
+        }
+        let hash = &self.hash;
+        let postings = self.properties.entry(name.as_ref().into()).or_insert_with(|| Postings {
+            exact: Map::with_hasher(hash.clone()),
+            prefix: Map::with_hasher(hash.clone()),
+            lengths: BTreeMap::new(),
+            any: Waiting::default(),
+        });
+        for pattern in &test.patterns {
+            postings.add(pattern, at);
         }
         at
     }
@@ -190,7 +244,7 @@ impl Index {
         let mut ask = |list: &[u32]| {
             for at in list {
                 let posted = &self.clauses[*at];
-                if posted.clause.admits(event) {
+                if posted.clause().admits(event) {
                     found(posted.view);
                 }
             }
@@ -201,13 +255,13 @@ impl Index {
         }
         let mut look = |name: &str, value: &str| {
             let Some(postings) = self.properties.get(name) else { return };
-            ask(&postings.any);
+            ask(postings.any.list());
             if let Some(list) = postings.exact.get(value) {
-                ask(list);
+                ask(list.list());
             }
             for length in postings.lengths.keys() {
                 if let Some(list) = value.get(..*length).and_then(|prefix| postings.prefix.get(prefix)) {
-                    ask(list);
+                    ask(list.list());
                 }
             }
         };
@@ -272,6 +326,7 @@ mod tests {
             views in proptest::collection::vec((view(), any::<bool>()), 0..20),
             events in proptest::collection::vec(proptest::collection::btree_map("[abcd]", "[xyz](\\.[xy]){0,2}", 0..4), 1..10),
         ) {
+            let views: Vec<_> = views.into_iter().map(|(view, stays)| (Arc::new(view), stays)).collect();
             let mut index = Index::new(7);
             for (n, (view, _)) in views.iter().enumerate() {
                 index.insert(n as u32, view);
@@ -289,7 +344,7 @@ mod tests {
             }
             for (n, _) in views.iter().enumerate() { index.remove(n as u32); }
             prop_assert!(index.properties.is_empty() && index.always.is_empty() && index.clauses.is_empty());
-            prop_assert!(index.scopes.is_empty());
+            prop_assert!(index.scopes.is_empty() && index.views.is_empty());
         }
     }
 }

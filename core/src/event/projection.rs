@@ -1,6 +1,6 @@
 //! Projections: an event's facts under the names that a dialect's clients know.
 
-mod isymphony;
+pub mod isymphony;
 
 pub use isymphony::Isymphony;
 

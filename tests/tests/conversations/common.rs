@@ -111,11 +111,6 @@ pub(crate) fn publish_on(world: &mut World, shard: usize, events: &[String]) {
     world.break_off(peer);
 }
 
-/// Takes the notes, without the one of every start that has no user for iSymphony.
-pub(crate) fn notes(world: &mut World) -> Vec<Note> {
-    world.take_notes().into_iter().filter(|note| !note.text.starts_with("isymphony: ")).collect()
-}
-
 /// A ringing event of a call.
 pub(crate) fn ringing(call: &str) -> String {
     format!(r#"{{"type":"call.ringing","subject":"call/{call}"}}"#)
@@ -166,4 +161,11 @@ pub(crate) fn assert_problem(reply: &Reply, status: u16) -> serde_json::Value {
     let has_text = |name: &str| document[name].as_str().is_some_and(|text| !text.is_empty());
     assert!(has_text("title") && has_text("detail"), "{document}");
     document
+}
+
+/// What the log says of peers, not of the server itself.
+pub(crate) fn notes_of_peers(world: &mut World) -> Vec<Note> {
+    let mut notes = world.take_notes();
+    notes.retain(|note| !note.text.starts_with("isymphony: /"));
+    notes
 }

@@ -1,184 +1,26 @@
 //! TLS of listeners. The client is rustls as well, in memory, with certificates that live as long as a test.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::sync::Arc;
 
-use offhook_core::ground::config::{Listener, ListenerTls};
+use offhook_core::ground::config::Listener;
 use offhook_core::hub::action::Level;
 use offhook_core::wire::tls::layer::RECORD_BYTES;
-use offhook_core::wire::tls::server::{Serving, certified, judge_of_clients};
+use offhook_core::wire::tls::server::{certified, judge_of_clients};
 use offhook_core::{Completion, Config};
-use offhook_tests::memory::read::{Reply, chunks, server_sent, take_head, take_reply};
+use offhook_tests::memory::World;
+use offhook_tests::memory::read::{chunks, server_sent, take_head, take_reply};
 use offhook_tests::memory::write::{get, publish, request};
-use offhook_tests::memory::{Peer, World};
 use proptest::prelude::*;
 use rustls::client::Resumption;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, SupportedProtocolVersion};
+use rustls::{ClientConnection, HandshakeKind};
 
-use crate::certificates::{Authority, Signed, der};
-use crate::common::{COLLECTION, EVERYTHING, document, instance, notes, ringing, ringing_xml};
+use crate::certificates::{Authority, der};
+use crate::common::{COLLECTION, EVERYTHING, document, instance, notes_of_peers, ringing, ringing_xml};
+use crate::tls_client::{Client, Serves, TLS12, TLS13, connected, notes, ours, shake, trusting};
 
 /// What a sealed record has beside its content, at most (RFC 8446 section 5.2, RFC 5246 section 6.2.3).
 const RECORD_MORE: usize = 40;
-
-/// What a listener is like.
-struct Serves<'a> {
-    certificates: &'a [&'a Signed],
-    clients_of: Option<(&'a Authority, bool)>,
-    only_tls13: bool,
-    tickets: bool,
-}
-
-impl<'a> Serves<'a> {
-    fn with(certificates: &'a [&'a Signed]) -> Serves<'a> {
-        Serves { certificates, clients_of: None, only_tls13: false, tickets: true }
-    }
-
-    fn ready(&self) -> ListenerTls {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let certificates =
-            self.certificates.iter().map(|signed| certified(&signed.cert, &signed.key, &provider));
-        let clients = self.clients_of.map(|(authority, is_optional)| {
-            judge_of_clients(&authority.pem, is_optional, &provider).expect("a judge")
-        });
-        let serving = Serving {
-            certificates: certificates.collect::<Result<_, _>>().expect("certificates"),
-            clients,
-            only_tls13: self.only_tls13,
-            tickets: self.tickets.then(|| rustls::crypto::ring::Ticketer::new().expect("tickets")),
-            sessions: 16,
-        };
-        serving.ready(&provider).expect("a listener")
-    }
-
-    fn config(&self) -> Config {
-        let listener = Listener { tls: Some(self.ready()), ..Listener::default() };
-        Config { listeners: vec![listener], ..Config::default() }
-    }
-
-    fn world(&self) -> World {
-        World::with(self.config(), 1)
-    }
-}
-
-/// What clients are like.
-fn trusting(
-    authority: &Authority,
-    own: Option<&Signed>,
-    version: &'static SupportedProtocolVersion,
-) -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    // The certificates are good for the years around the beginning of all worlds, so its clock is the client's too.
-    let clock = offhook_core::wire::tls::WallClock::default();
-    clock.set(World::new().now().wall);
-    let builder = ClientConfig::builder_with_details(provider, Arc::new(clock))
-        .with_protocol_versions(&[version])
-        .expect("versions")
-        .with_root_certificates(authority.store());
-    let mut config = match own {
-        None => builder.with_no_client_auth(),
-        Some(own) => {
-            let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).expect("a key");
-            builder.with_client_auth_cert(vec![der(&own.cert)], key).expect("a certificate")
-        }
-    };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config
-}
-
-const TLS12: &SupportedProtocolVersion = &rustls::version::TLS12;
-const TLS13: &SupportedProtocolVersion = &rustls::version::TLS13;
-
-/// A client's end of a connection.
-struct Client {
-    peer: Peer,
-    conn: ClientConnection,
-    /// What came, in plain.
-    plain: Vec<u8>,
-    /// Bytes that are sent at a time.
-    piece: usize,
-    /// The engine said that it sends nothing more.
-    ended: bool,
-}
-
-impl Client {
-    fn new(world: &mut World, config: &Arc<ClientConfig>, name: &str) -> Client {
-        let peer = world.connect();
-        let name = ServerName::try_from(name.to_owned()).expect("a name");
-        let conn = ClientConnection::new(Arc::clone(config), name).expect("a client");
-        Client { peer, conn, plain: Vec::new(), piece: usize::MAX, ended: false }
-    }
-
-    /// Moves bytes both ways until there are none, or this side is content with nothing.
-    fn talk(&mut self, world: &mut World) -> Result<(), rustls::Error> {
-        loop {
-            let came = world.take(self.peer);
-            let mut from = &came[..];
-            while !from.is_empty() {
-                self.conn.read_tls(&mut from).expect("memory");
-                let state = match self.conn.process_new_packets() {
-                    Ok(state) => state,
-                    Err(error) => {
-                        self.send_sealed(world);
-                        return Err(error);
-                    }
-                };
-                let before = self.plain.len();
-                self.plain.resize(before + state.plaintext_bytes_to_read(), 0);
-                self.conn.reader().read_exact(&mut self.plain[before..]).expect("memory");
-                self.ended |= state.peer_has_closed();
-            }
-            if !self.send_sealed(world) && came.is_empty() {
-                return Ok(());
-            }
-        }
-    }
-
-    fn send_sealed(&mut self, world: &mut World) -> bool {
-        let mut out = Vec::new();
-        while self.conn.wants_write() {
-            self.conn.write_tls(&mut out).expect("memory");
-        }
-        for piece in out.chunks(self.piece) {
-            world.send(self.peer, piece);
-        }
-        !out.is_empty()
-    }
-
-    fn say(&mut self, world: &mut World, text: impl AsRef<[u8]>) {
-        self.conn.writer().write_all(text.as_ref()).expect("memory");
-        self.talk(world).expect("what the engine sends is TLS");
-    }
-
-    fn ask(&mut self, world: &mut World, text: impl AsRef<[u8]>) -> Reply {
-        self.say(world, text);
-        take_reply(&mut self.plain, false).expect("a whole reply")
-    }
-
-    fn open(&mut self, world: &mut World, text: impl AsRef<[u8]>) -> Reply {
-        self.say(world, text);
-        take_head(&mut self.plain).expect("the head of a stream")
-    }
-}
-
-fn ours() -> (Authority, Signed) {
-    let authority = Authority::new("ours");
-    let signed = authority.sign("h.example", (2010, 2030));
-    (authority, signed)
-}
-
-/// A handshake as far as it goes; what the client says of it.
-fn shake(world: &mut World, config: ClientConfig, name: &str) -> (Client, Result<(), rustls::Error>) {
-    let mut client = Client::new(world, &Arc::new(config), name);
-    let outcome = client.talk(world);
-    (client, outcome)
-}
-
-fn lines(world: &mut World) -> String {
-    notes(world).into_iter().map(|note| note.text + "\n").collect()
-}
 
 fn events(count: u32) -> Vec<String> {
     (0..count).map(|n| ringing(&n.to_string())).collect()
@@ -252,12 +94,6 @@ fn a_burst_coalesces() {
     assert_eq!(subjects(&client.plain), (0..200).map(|n| format!("call/{n}")).collect::<Vec<_>>());
     assert!(writes.iter().all(|write| *write <= RECORD_BYTES + RECORD_MORE), "{writes:?}");
     assert_eq!(writes.len(), total.div_ceil(RECORD_BYTES), "{writes:?} for {total} bytes");
-}
-
-fn connected(world: &mut World, authority: &Authority) -> Client {
-    let (client, outcome) = shake(world, trusting(authority, None, TLS13), "h.example");
-    outcome.expect("a handshake");
-    client
 }
 
 proptest! {
@@ -353,7 +189,7 @@ fn names() {
             }
             None => {
                 assert!(outcome.expect_err("a wrong name").to_string().contains("h.example"), "{name}");
-                assert!(lines(&mut world).contains("TLS with 127.0.0.1 failed: received fatal alert"));
+                assert!(notes(&mut world).contains("TLS with 127.0.0.1 failed: received fatal alert"));
             }
         }
     }
@@ -386,8 +222,8 @@ fn client_certificates() {
                 }
                 Some(part) => {
                     assert!(outcome.expect_err("an alert").to_string().contains("alert"));
-                    let said = lines(&mut world);
-                    assert!(said.contains(part), "{said}");
+                    let notes = notes(&mut world);
+                    assert!(notes.contains(part), "{notes}");
                     assert!(world.is_ended(client.peer), "nothing is served");
                     assert_eq!(world.stats().tls_failures, 1);
                 }
@@ -410,7 +246,7 @@ fn the_least_version() {
     // RFC 5246 section 7.2: a fatal alert.
     assert!(world.take(peer).starts_with(b"\x15\x03\x03\x00\x02\x02"));
     assert!(world.is_finished(peer));
-    let said = lines(&mut world);
+    let said = notes(&mut world);
     assert!(said.contains("the peer offered TLS 1.1, and TLS 1.2 is the least here"), "{said}");
     world.pass(2_000);
     assert!(world.is_closed(peer));
@@ -418,7 +254,7 @@ fn the_least_version() {
     let mut world = Serves { only_tls13: true, ..Serves::with(&[&signed]) }.world();
     let (_, outcome) = shake(&mut world, trusting(&authority, None, TLS12), "h.example");
     assert!(outcome.expect_err("an alert").to_string().contains("ProtocolVersion"));
-    let said = lines(&mut world);
+    let said = notes(&mut world);
     assert!(said.contains("the peer offered TLS 1.2, and TLS 1.3 is the least here"), "{said}");
 }
 
@@ -440,13 +276,13 @@ fn what_is_no_tls() {
             reply.text()
         );
         assert!(world.is_finished(peer));
-        assert_eq!(lines(&mut world), "127.0.0.1 speaks plain HTTP on a port with TLS\n");
+        assert_eq!(notes(&mut world), "127.0.0.1 speaks plain HTTP on a port with TLS\n");
     }
     let mut world = Serves::with(&[&signed]).world();
     let peer = world.connect();
     world.send(peer, b"\x80\x2e\x01\x03\x01");
     assert_eq!(world.take(peer).first(), Some(&21), "an alert");
-    assert!(lines(&mut world).contains("TLS with 127.0.0.1 failed: the peer speaks no TLS"));
+    assert!(notes(&mut world).contains("TLS with 127.0.0.1 failed: the peer speaks no TLS"));
 }
 
 #[test]
@@ -464,7 +300,7 @@ fn a_handshake_has_ten_seconds() {
         assert!(!world.is_closed(peer));
         world.pass(1);
         assert!(world.is_closed(peer), "{} bytes", sent.len());
-        let [note] = &notes(&mut world)[..] else { panic!("one line") };
+        let [note] = &notes_of_peers(&mut world)[..] else { panic!("one line") };
         assert_eq!(note.level, Level::Info);
         assert!(note.text.contains("the handshake took too long"), "{note:?}");
     }

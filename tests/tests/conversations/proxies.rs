@@ -7,8 +7,6 @@ use offhook_tests::memory::read::Reply;
 use offhook_tests::memory::write::{get, request};
 use offhook_tests::memory::{Peer, World};
 
-use crate::common::notes;
-
 /// A listener behind the proxy 10.0.0.1.
 fn behind(proxy_protocol: bool) -> Config {
     let proxies = vec!["10.0.0.1".parse::<Network>().expect("a network")];
@@ -64,7 +62,7 @@ fn a_proxy_must_say_it() {
             assert!(!world.is_closed(peer));
             world.pass(10_000);
         } else {
-            let [note] = &notes(&mut world)[..] else { panic!("one line") };
+            let [note] = &crate::common::notes_of_peers(&mut world)[..] else { panic!("one line") };
             assert!(note.text.starts_with("the proxy 10.0.0.1 was refused: "), "{note:?}");
         }
         assert!(world.is_closed(peer) && world.received(peer).is_empty());

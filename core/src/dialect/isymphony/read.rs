@@ -1,6 +1,7 @@
 //! Filter messages: JSON in, a condition on an event's properties out, or what is wrong with it. No message applies in
 //! part.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -10,6 +11,7 @@ use super::broken;
 use crate::dialect::native::read::fact;
 use crate::event::Fact;
 use crate::event::filter::{Clause, Pattern, SCOPE_MARK};
+use crate::event::projection::isymphony::listed;
 use crate::ground::limits::Limits;
 
 /// A filter as it should look.
@@ -173,7 +175,7 @@ fn conditions(
 }
 
 /// A filter's property and value.
-fn filter(text: &str) -> Result<(String, Box<str>), String> {
+fn filter(text: &str) -> Result<(Cow<'static, str>, Box<str>), String> {
     let Members(members) = serde_json::from_str(text).map_err(|_| format!("no object: write {EXAMPLE}"))?;
     if let Some(text) = doubled(&members) {
         return Err(text);
@@ -184,7 +186,10 @@ fn filter(text: &str) -> Result<(String, Box<str>), String> {
         Some(Fact::Text(name)) if name.starts_with(SCOPE_MARK) => {
             return Err("property begins with U+0000".to_owned());
         }
-        Some(Fact::Text(name)) => name.into_string(),
+        Some(Fact::Text(name)) => match listed(&name) {
+            Some(listed) => Cow::Borrowed(listed),
+            None => Cow::Owned(name.into_string()),
+        },
         Some(_) => return Err("property is no string".to_owned()),
         None => return Err(format!("property is missing: write {EXAMPLE}")),
     };

@@ -56,6 +56,16 @@ const EXPECTED: &[(&str, &[&str])] = &[
     ("confRoomCallLeave", CONFERENCE),
 ];
 
+/// The properties that every event has.
+const BASE: &[&str] = &["coreServerId", "time", "type"];
+
+/// A property's name as it is written here, if it is one that the vendor's pages list: filters need no copy of those.
+#[must_use]
+pub fn listed(name: &str) -> Option<&'static str> {
+    let lists = EXPECTED.iter().map(|(_, names)| *names).chain([BASE]);
+    lists.flatten().copied().find(|listed| *listed == name)
+}
+
 /// Types of the protocol's own messages, which no event may have.
 const RESERVED: &[&str] = &["success", "error", "filter", "eventsDropped"];
 
