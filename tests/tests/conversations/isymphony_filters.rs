@@ -62,7 +62,7 @@ fn error(world: &mut World, peer: Peer, message: &str, correlation: &str) -> Str
 }
 
 #[test]
-fn i10_to_i17_what_filters_let_through() {
+fn i10_i11_i12_i13_i14_i15_i16_i17_what_filters_let_through() {
     let mut world = World::with(config(), 1);
     let peer = listen(&mut world);
     for (filters, expected) in [
