@@ -1,7 +1,7 @@
 //! Requests are written into one buffer, whatever is known late: a body's length and a signature get their room first
 //! and their bytes afterwards.
 
-use std::io::Write as _;
+use crate::ground::digits::Decimal;
 
 /// Digits that a length may have.
 const DIGITS: usize = 10;
@@ -14,16 +14,12 @@ pub(crate) fn content(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(b"\r\n\r\n");
     let start = out.len();
     body(out);
-    let length = out.len() - start;
-    let mut digits = [0; DIGITS];
-    let mut rest = &mut digits[..];
     // A body is bounded far below what ten digits can say.
-    let _ = write!(rest, "{length}");
-    let unused = rest.len();
-    let used = DIGITS - unused;
-    out[room..room + used].copy_from_slice(&digits[..used]);
-    out.copy_within(room + DIGITS.., room + used);
-    out.truncate(out.len() - unused);
+    let length = Decimal::of((out.len() - start) as u64);
+    let digits = length.as_bytes();
+    out[room..room + digits.len()].copy_from_slice(digits);
+    out.copy_within(room + DIGITS.., room + digits.len());
+    out.truncate(out.len() + digits.len() - DIGITS);
 }
 
 /// Appends text as percent-encoded UTF-8: all bytes but those that `keeps` names.

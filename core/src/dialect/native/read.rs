@@ -1,11 +1,13 @@
 //! Publish requests: one event or many, in five forms (CloudEvents 1.0: JSON event format, JSON batch format, HTTP
 //! protocol binding; and the two relaxed forms of our own).
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
 use data_encoding::BASE64;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use memchr::memchr;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::event::{Data, Event, Fact};
@@ -134,8 +136,30 @@ struct Members {
     max: u64,
 }
 
+/// A member's name; one without an escape is its own source text.
+struct Name<'de>(Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Name<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(text.to_owned())))
+            }
+        }
+        json.deserialize_str(Text)
+    }
+}
+
 impl<'de> Visitor<'de> for Members {
-    type Value = Vec<(String, &'de RawValue)>;
+    type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
@@ -143,26 +167,40 @@ impl<'de> Visitor<'de> for Members {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
+        while let Some((Name(name), value)) = map.next_entry()? {
             if members.len() as u64 == self.max {
                 return Err(A::Error::custom(format!("more than {} members in one object", self.max)));
             }
-            members.push(member);
+            members.push((name, value));
         }
         Ok(members)
     }
 }
 
-fn members<'a>(text: &'a str, limits: &Limits) -> Result<Vec<(String, &'a RawValue)>, String> {
+fn members<'a>(text: &'a str, limits: &Limits) -> Result<Vec<(Cow<'a, str>, &'a RawValue)>, String> {
     let mut json = serde_json::Deserializer::from_str(text);
     let members = json.deserialize_map(Members { max: limits.event_names });
     let members = members.and_then(|members| json.end().map(|()| members)).map_err(|e| e.to_string())?;
-    let mut seen = BTreeSet::new();
-    match members.iter().find(|(name, _)| !seen.insert(name.as_str())) {
-        Some((name, _)) => Err(format!("`{name}` stands twice")),
+    match twice(&members) {
+        Some(name) => Err(format!("`{name}` stands twice")),
         None => Ok(members),
     }
 }
+
+/// The first name that stood before. A few names are compared with each other faster than they are put into a set.
+fn twice<'m>(members: &'m [(Cow<'_, str>, &RawValue)]) -> Option<&'m str> {
+    let names = || members.iter().map(|(name, _)| &**name);
+    if members.len() <= FEW {
+        return names()
+            .enumerate()
+            .find_map(|(at, name)| names().take(at).any(|n| n == name).then_some(name));
+    }
+    let mut seen = BTreeSet::new();
+    names().find(|name| !seen.insert(*name))
+}
+
+/// Names up to which each is compared with all before it.
+const FEW: usize = 16;
 
 /// An event's attributes while they are gathered.
 #[derive(Default)]
@@ -180,8 +218,8 @@ struct Draft {
 
 impl Draft {
     /// Sets an attribute of either kind, by its name.
-    fn set(&mut self, name: String, value: Fact) -> Result<(), String> {
-        let place = match name.as_str() {
+    fn set(&mut self, name: &str, value: Fact) -> Result<(), String> {
+        let place = match name {
             "specversion" => &mut self.version,
             "id" => &mut self.id,
             "source" => &mut self.source,
@@ -200,7 +238,7 @@ impl Draft {
                         return Err(format!("`{name}`: an attribute is a string, number or boolean"));
                     }
                     Fact::Bool(_) | Fact::Number(_) | Fact::Text(_) => {
-                        self.extensions.push((name.into_boxed_str(), value));
+                        self.extensions.push((name.into(), value));
                     }
                 }
                 return Ok(());
@@ -269,7 +307,7 @@ fn event(text: &str, strict: bool, defaults: &mut Defaults<'_>) -> Result<Event,
     let mut draft = Draft::default();
     let mut data = Data::None;
     for (name, value) in members(text, defaults.limits)? {
-        match name.as_str() {
+        match &*name {
             "data" | "data_base64" if data != Data::None => {
                 return Err("`data` beside `data_base64`".to_owned());
             }
@@ -277,7 +315,7 @@ fn event(text: &str, strict: bool, defaults: &mut Defaults<'_>) -> Result<Event,
             "data_base64" => data = read_base64(value.get())?,
             _ => {
                 let value = fact(value.get()).map_err(|e| format!("`{name}`: {e}"))?;
-                draft.set(name, value)?;
+                draft.set(&name, value)?;
             }
         }
     }
@@ -304,10 +342,10 @@ pub fn facts(text: &str, limits: &Limits) -> Result<Vec<(Box<str>, Fact)>, Strin
 }
 
 /// `path` stands before the names in errors.
-fn named_facts(path: &str, members: Vec<(String, &RawValue)>) -> Result<Vec<(Box<str>, Fact)>, String> {
-    let named = |(name, value): (String, &RawValue)| {
+fn named_facts(path: &str, members: Vec<(Cow<'_, str>, &RawValue)>) -> Result<Vec<(Box<str>, Fact)>, String> {
+    let named = |(name, value): (Cow<'_, str>, &RawValue)| {
         let fact = fact(value.get()).map_err(|e| format!("`{path}{name}`: {e}"))?;
-        Ok((name.into_boxed_str(), fact))
+        Ok((name.into(), fact))
     };
     members.into_iter().map(named).collect()
 }
@@ -342,9 +380,12 @@ pub fn fact(text: &str) -> Result<Fact, String> {
         Some(b'n') => Fact::Null,
         Some(b't') => Fact::Bool(true),
         Some(b'f') => Fact::Bool(false),
-        Some(b'"') => {
-            Fact::Text(serde_json::from_str::<String>(text).map_err(|e| e.to_string())?.into_boxed_str())
-        }
+        Some(b'"') => Fact::Text(match text[1..].strip_suffix('"') {
+            Some(plain) if memchr(b'\\', plain.as_bytes()).is_none() => plain.into(),
+            Some(_) | None => {
+                serde_json::from_str::<String>(text).map_err(|e| e.to_string())?.into_boxed_str()
+            }
+        }),
         Some(b'{' | b'[') => Fact::Nested(compact(text)),
         _ => Fact::Number(text.into()),
     })
@@ -379,7 +420,7 @@ fn binary(head: &Head<'_>, content: &[u8], defaults: &mut Defaults<'_>) -> Resul
             return Err(format!("`ce-{name}` stands twice"));
         }
         let value = percent_decode(value).map_err(|_| format!("`ce-{name}` is not percent-encoded UTF-8"))?;
-        draft.set(name.to_owned(), Fact::Text(value.into_boxed_str()))?;
+        draft.set(name, Fact::Text(value.into_boxed_str()))?;
     }
     let media = head.field("content-type");
     draft.content_type = media.map(Into::into);

@@ -1,8 +1,7 @@
 //! Events as JSON (CloudEvents 1.0, JSON event format) and as Server-Sent Events (WHATWG HTML, section 9.2).
 
-use std::io::Write as _;
-
 use crate::event::{Data, Event, Fact};
+use crate::ground::digits::{decimal, hexadecimal};
 use crate::ground::id::{Epoch, Seq};
 
 /// Appends one event of a stream, as one HTTP chunk: its id, and one `data` line. There is no `event` field, so that
@@ -15,14 +14,19 @@ pub fn frame(event: &Event, epoch: Epoch, seq: Seq, out: &mut Vec<u8>) {
 
 /// Appends one event of a stream, without a chunk around it.
 pub fn text(event: &Event, epoch: Epoch, seq: Seq, out: &mut Vec<u8>) {
-    let _ = write!(out, "id: {epoch}-{seq}\ndata: ");
+    out.extend_from_slice(b"id: ");
+    hexadecimal(epoch.0, out);
+    out.push(b'-');
+    decimal(seq.0, out);
+    out.extend_from_slice(b"\ndata: ");
     json(event, out);
     out.extend_from_slice(b"\n\n");
 }
 
 /// Appends `bytes` as one chunk of the chunked coding (RFC 9112 section 7.1).
 pub fn chunk(bytes: &[u8], out: &mut Vec<u8>) {
-    let _ = write!(out, "{:x}\r\n", bytes.len());
+    hexadecimal(bytes.len() as u64, out);
+    out.extend_from_slice(b"\r\n");
     out.extend_from_slice(bytes);
     out.extend_from_slice(b"\r\n");
 }
@@ -85,7 +89,9 @@ pub fn object(facts: &[(Box<str>, Fact)], out: &mut Vec<u8>) {
 pub fn accepted(id: &str, seq: Seq, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"id":"#);
     string(id, out);
-    let _ = write!(out, r#","seq":{seq}}}"#);
+    out.extend_from_slice(br#","seq":"#);
+    decimal(seq.0, out);
+    out.push(b'}');
 }
 
 fn member(name: &str, out: &mut Vec<u8>) {
@@ -107,6 +113,12 @@ pub fn fact(value: &Fact, out: &mut Vec<u8>) {
 
 /// Appends a JSON string.
 pub fn string(text: &str, out: &mut Vec<u8>) {
+    // Most need no escape, and looking for one without stopping is faster than byte by byte.
+    if text.bytes().fold(true, |plain, b| plain & (b >= b' ') & (b != b'"') & (b != b'\\')) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        return out.push(b'"');
+    }
     // Writing to a Vec does not fail.
     let _ = serde_json::to_writer(out, text);
 }

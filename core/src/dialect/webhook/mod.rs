@@ -8,7 +8,6 @@ mod sign;
 mod tests;
 
 use std::fmt;
-use std::io::Write as _;
 use std::sync::Arc;
 
 use data_encoding::BASE64;
@@ -22,6 +21,7 @@ use super::native::render;
 use crate::event::filter::Clause;
 use crate::event::vocabulary::Vocabulary;
 use crate::event::{Data, Event, projection};
+use crate::ground::digits::Decimal;
 use crate::ground::time::Wall;
 use crate::hub::call::{Answer, Target};
 use crate::outbox::receiver::{Judgement, Letter, Policy, Receiver};
@@ -105,8 +105,8 @@ impl Receiver for Webhook {
         out.extend_from_slice(b"webhook-id: ");
         out.extend_from_slice(id);
         out.extend_from_slice(b"\r\nwebhook-timestamp: ");
-        let mut timestamp = [0; 20];
-        let timestamp = decimal(wall.0 / 1_000, &mut timestamp);
+        let timestamp = Decimal::of(wall.0 / 1_000);
+        let timestamp = timestamp.as_bytes();
         out.extend_from_slice(timestamp);
         out.extend_from_slice(b"\r\n");
         let room = if self.secrets.is_empty() { None } else { Some(self.leave_room(&mut out)) };
@@ -165,14 +165,6 @@ fn message_id(letters: &[Letter<'_>]) -> Uuid {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest.finalize()[..16]);
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
-}
-
-fn decimal(number: u64, digits: &mut [u8; 20]) -> &[u8] {
-    let mut rest = &mut digits[..];
-    // Twenty digits hold every u64.
-    let _ = write!(rest, "{number}");
-    let unused = rest.len();
-    &digits[..20 - unused]
 }
 
 fn batch(letters: &[Letter<'_>], out: &mut Vec<u8>) {

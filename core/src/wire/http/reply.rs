@@ -1,6 +1,6 @@
 //! Answers: status line, header fields and body as bytes (RFC 9110 section 15, RFC 9112 section 4).
 
-use std::fmt::Write as _;
+use crate::ground::digits::decimal;
 
 /// What this server calls itself in `Server`.
 pub const SERVER: &str = "offhook";
@@ -67,28 +67,27 @@ impl Reply {
 
     /// Appends the answer's bytes.
     pub fn write(&self, asked: Asked, date: &str, out: &mut Vec<u8>) {
-        let mut head = start_line(self.status, date);
+        start_line(self.status, date, out);
         if let Some(content_type) = self.content_type {
-            head.push_str("Content-Type: ");
-            head.push_str(content_type);
-            head.push_str("\r\n");
+            push_field(out, "Content-Type", content_type);
         }
         for (name, value) in &self.fields {
-            push_field(&mut head, name, value);
+            push_field(out, name, value);
         }
         // RFC 9110 section 8.6: no Content-Length in a 1xx or 204.
         if self.endless && asked.http11 {
-            head.push_str("Transfer-Encoding: chunked\r\n");
+            out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         } else if self.status >= 200 && self.status != 204 && !self.endless {
-            let _ = write!(head, "Content-Length: {}\r\n", self.body.len());
+            out.extend_from_slice(b"Content-Length: ");
+            decimal(self.body.len() as u64, out);
+            out.extend_from_slice(b"\r\n");
         }
         if !self.keeps_alive(asked) {
-            head.push_str("Connection: close\r\n");
+            out.extend_from_slice(b"Connection: close\r\n");
         } else if !asked.http11 {
-            head.push_str("Connection: keep-alive\r\n");
+            out.extend_from_slice(b"Connection: keep-alive\r\n");
         }
-        head.push_str("\r\n");
-        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(b"\r\n");
         if !asked.head_only && self.status != 204 {
             out.extend_from_slice(&self.body);
         }
@@ -103,39 +102,46 @@ pub fn write_stream_head(
     date: &str,
     out: &mut Vec<u8>,
 ) {
-    let mut head = start_line(200, date);
-    push_field(&mut head, "Content-Type", content_type);
+    start_line(200, date, out);
+    push_field(out, "Content-Type", content_type);
     for (name, value) in fields {
-        push_field(&mut head, name, value);
+        push_field(out, name, value);
     }
-    head.push_str(if http11 { "Transfer-Encoding: chunked\r\n\r\n" } else { "Connection: close\r\n\r\n" });
-    out.extend_from_slice(head.as_bytes());
+    let framing = if http11 { "Transfer-Encoding: chunked\r\n\r\n" } else { "Connection: close\r\n\r\n" };
+    out.extend_from_slice(framing.as_bytes());
 }
 
 /// Appends the head that turns a connection into a websocket (RFC 6455 section 4.2.2).
 pub fn write_upgrade_head(accept: &str, fields: &[(&'static str, String)], date: &str, out: &mut Vec<u8>) {
-    let mut head = start_line(101, date);
-    head.push_str("Upgrade: websocket\r\nConnection: Upgrade\r\n");
-    push_field(&mut head, "Sec-WebSocket-Accept", accept);
+    start_line(101, date, out);
+    out.extend_from_slice(b"Upgrade: websocket\r\nConnection: Upgrade\r\n");
+    push_field(out, "Sec-WebSocket-Accept", accept);
     for (name, value) in fields {
-        push_field(&mut head, name, value);
+        push_field(out, name, value);
     }
-    head.push_str("\r\n");
-    out.extend_from_slice(head.as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
-fn start_line(status: u16, date: &str) -> String {
-    let mut head = String::with_capacity(256);
-    let _ = write!(head, "HTTP/1.1 {status} {}\r\nDate: {date}\r\nServer: {SERVER}\r\n", phrase(status));
-    head
+/// Appends the status line, and the fields that every answer has.
+fn start_line(status: u16, date: &str, out: &mut Vec<u8>) {
+    out.reserve(256);
+    out.extend_from_slice(b"HTTP/1.1 ");
+    decimal(status.into(), out);
+    out.push(b' ');
+    out.extend_from_slice(phrase(status).as_bytes());
+    out.extend_from_slice(b"\r\n");
+    push_field(out, "Date", date);
+    push_field(out, "Server", SERVER);
 }
 
 /// Writes one field; whatever would end the line early is dropped, so that no value becomes a second field.
-fn push_field(head: &mut String, name: &str, value: &str) {
-    head.push_str(name);
-    head.push_str(": ");
-    head.extend(value.chars().filter(|c| !c.is_control()));
-    head.push_str("\r\n");
+fn push_field(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    for clean in value.split(char::is_control) {
+        out.extend_from_slice(clean.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// The reason phrase of RFC 9110 section 15.
