@@ -17,6 +17,16 @@ use crate::report::Collection;
 /// Connections that one turn may write to while records gather; before the next one they go ([`Port::let_go`]).
 pub const GATHERING_FLUSHES: usize = 128;
 
+/// Records that go to the log's thread as soon as so many have gathered: shared by so many, the cost of a sync is small, and
+/// the next ones gather while these are synced.
+const GATHERED_RECORDS: usize = 24;
+
+#[derive(Clone, Copy, Debug)]
+struct Gathering {
+    since: Mono,
+    records: usize,
+}
+
 /// A shard's door to the rest of the process.
 #[derive(Debug)]
 pub struct Port {
@@ -24,8 +34,8 @@ pub struct Port {
     process: Arc<Process>,
     /// Mail between mailbox and engine; empty outside of the methods below, kept for its room.
     taken: VecDeque<Mail>,
-    /// Since when appended records wait for others to share their group.
-    gathering: Option<Mono>,
+    /// Appended records that wait for others to share their group.
+    gathering: Option<Gathering>,
 }
 
 impl Port {
@@ -101,10 +111,10 @@ impl Port {
     }
 
     /// At the begin of a turn: lets the log's thread have what has gathered, unless there is input at hand and it has
-    /// gathered for less than a millisecond. So a busy loop is not cut short by the thread that it wakes, and one sync
-    /// carries all that came at a time.
+    /// gathered for less than a millisecond. So a busy loop is not cut short by the thread that it wakes, and a sync
+    /// carries more.
     pub fn gather(&mut self, now: Now, input: bool) {
-        if self.gathering.is_some_and(|since| !input || since < now.mono) {
+        if self.gathering.is_some_and(|gathering| !input || gathering.since < now.mono) {
             self.let_go();
         }
     }
@@ -128,7 +138,11 @@ impl Port {
         self.apply_taken(now, engine);
         receive_batch(now, engine, first, &batch);
         if self.process.log.keeps() {
-            self.gathering.get_or_insert(now.mono);
+            let gathering = self.gathering.get_or_insert(Gathering { since: now.mono, records: 0 });
+            gathering.records += batch.len();
+            if gathering.records >= GATHERED_RECORDS {
+                self.let_go();
+            }
         } else if let Some(last) = (first.0 + batch.len() as u64).checked_sub(1) {
             // Nothing is kept, so everything is as durable as it will ever be.
             engine.complete(now, Completion::Durable(Seq(last)));
