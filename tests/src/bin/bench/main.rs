@@ -38,7 +38,7 @@
 //! | [`flow`] | the load of the log: publishers without subscribers |
 //! | [`hooks`], [`receiver`] | webhooks: backlog, the receiver that answers 200 |
 //! | [`floor`], [`disk`], [`hook`] | the floors of streams, of durable ingest and of webhooks |
-//! | [`sealed`], [`line`] | streams behind TLS, and nginx beside them |
+//! | [`sealed`], [`mod@line`] | streams behind TLS, and nginx beside them |
 //! | [`dialect`], [`http`], [`websocket`], [`stamp`] | what is said on the wire, and how a delivery is recognised |
 //! | [`process`], [`machine`], [`socket`], [`folder`] | children, cores, sockets, folders on disk |
 //! | [`report`], [`rate`], [`stats`] | the table, rates, medians |
