@@ -27,7 +27,7 @@ until_true() {
     done
 }
 
-# start PROGRAM ARGUMENTS...: sets `process`, `url` and, of a listener with TLS that comes before that one, `secure`.
+# start PROGRAM ARGUMENTS...: sets `process`, `url` and, of a listener with TLS that comes before that one, `secure_url`.
 start() {
     local log="$folder/$((logs += 1)).log"
     : >"$log"
@@ -38,7 +38,7 @@ start() {
         return 1
     fi
     url=$(sed -n 's|.*listening on \(http://[^ ]*\).*|\1|p' "$log" | head -n 1)
-    secure=$(sed -n 's|.*listening on \(https://[^ ]*\).*|\1|p' "$log" | head -n 1)
+    secure_url=$(sed -n 's|.*listening on \(https://[^ ]*\).*|\1|p' "$log" | head -n 1)
 }
 
 # stop PROCESS: asks it to stop; it must drain and exit with 0.

@@ -33,7 +33,7 @@ receiver
     app closed 403
 } >"$folder/offhook.toml"
 start "$binary" --data none --shards "$shards" --config "$folder/offhook.toml"
-for address in "ws${url#http}" "wss${secure#https}"; do
+for address in "ws${url#http}" "wss${secure_url#https}"; do
     timeout 120 node "$here/web-sdk.mjs" "$modules" "$chromium" "$url" "$address" "$record"
     echo "${binary##*/}, $shards shard(s): the Web SDK is content with $address"
 done

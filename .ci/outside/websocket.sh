@@ -33,7 +33,7 @@ ping = "1s"
 TOML
 
 start "$binary" --data none --shards "$shards" --config "$folder/offhook.toml"
-bases=("ws${url#http}" "wss${secure#https}")
+bases=("ws${url#http}" "wss${secure_url#https}")
 for base in "${bases[@]}"; do
     timeout 120 "$python" "$here/websocket.py" "$url" "$base" "$folder/tls/ca.pem"
     timeout 120 node "$here/websocket.mjs" "$modules" "$url" "$base" "$folder/tls/ca.pem"
