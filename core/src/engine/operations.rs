@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use crate::dialect::problem::{problem, wrong_method};
 use crate::dialect::{Asker, Verdict, access};
 use crate::ground::id::ConnId;
-use crate::ground::network::is_loopback;
 use crate::hub::Hub;
 use crate::hub::action::Action;
 use crate::wire::http::head::Head;
@@ -28,7 +27,7 @@ pub(super) struct Operations {
 
 impl Operations {
     pub(super) fn judge(&self, hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
-        if !is_loopback(asker.peer)
+        if !access::is_this_machine(asker, head)
             && access::address(hub, asker, "metrics", |config| Some(&config.metrics_allow)).is_some()
         {
             let text = "open to this machine and to the addresses of [metrics] allow";

@@ -80,6 +80,10 @@ impl Engine {
         if home.arena().end() - cursor > backlog.bytes {
             cursor = cursor.max(feed.position_of_newest_bytes(backlog.bytes, home.arena()));
         }
+        if cursor == tail.cursor {
+            // All that waits for it may wait.
+            return;
+        }
         let kept = feed.frames_from(cursor, home.arena());
         let missed = waiting - among_parts - kept;
         output.seek(cursor);

@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 
 use super::{Engine, Outbound};
 use crate::dialect::Asker;
+use crate::ground::config::Listener;
 use crate::ground::id::ConnId;
-use crate::ground::network::Network;
 use crate::ground::time::Mono;
 use crate::hub::Hub;
 use crate::hub::action::{Action, Level};
@@ -266,9 +266,11 @@ impl Engine {
         let most = config.limits.connections_per_address;
         let crowded = most > 0 && is_counted(conn) && addresses.open(conn.peer) > most;
         let mut fault = conn.surplus.then_some(if crowded { TOO_MANY } else { NO_ROOM });
-        if let Some(proxy) = conn.transport.as_ref().and_then(|transport| transport.proxy) {
-            let of_listener = config.listeners.get(usize::from(conn.via.0));
-            let proxies: &[Network] = of_listener.map_or(&[], |listener| &listener.proxies);
+        let listener = config.listeners.get(usize::from(conn.via.0));
+        if let Some(proxy) = conn.transport.as_ref().and_then(|transport| transport.proxy)
+            // There a header before all requests says it, and no field is believed.
+            && let Some(Listener { proxies, proxy_protocol: false, .. }) = listener
+        {
             let is_proxy = |address: IpAddr| proxies.iter().any(|network| network.contains(address));
             match forwarded::client(head, is_proxy) {
                 Err(wrong) => fault = Some(wrong),
@@ -295,8 +297,9 @@ const NO_ROOM: Fault = Fault { status: 503, reason: "the server has no room for 
 
 /// Who asks, on a connection whose request began before.
 pub(super) fn asker(id: ConnId, conn: &Conn, head: &Head<'_>) -> Asker {
-    let forwarded = conn.transport.as_ref().is_some_and(|transport| transport.proxy.is_some());
-    let https = conn.tls().is_some() || forwarded && forwarded::is_https(head);
+    let proxy = conn.transport.as_ref().and_then(|transport| transport.proxy);
+    let forwarded = proxy.is_some_and(|proxy| proxy != conn.peer);
+    let https = conn.tls().is_some() || proxy.is_some() && forwarded::is_https(head);
     Asker { conn: id, request: 0, peer: conn.peer, via: conn.via, forwarded, https }
 }
 

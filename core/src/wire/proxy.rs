@@ -1,5 +1,6 @@
 //! The PROXY protocol, version 2 (HAProxy, proxy-protocol.txt section 2.2): a binary header before all else, by which a
-//! proxy says whom it speaks for. What is absent here: version 1, checksums and other TLVs, which are passed over.
+//! proxy says whom it speaks for. What is absent here: version 1, checksums and other TLVs, which are passed over, and peers
+//! without an address of the internet, which are refused: whom a proxy hides, nobody can judge.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,8 +11,8 @@ const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// Signature, version and command, family, length.
 const FIXED_BYTES: usize = 16;
 
-/// Reads the header at the start of `input`: address and port of the peer, or `None` if the proxy speaks for itself or does
-/// not say for whom. A header is at most `bytes_max` long.
+/// Reads the header at the start of `input`: address and port of the peer, or `None` if the proxy speaks for itself. A
+/// header is at most `bytes_max` long.
 #[must_use]
 pub fn header(input: &[u8], bytes_max: usize) -> Step<Option<SocketAddr>> {
     let same = input.len().min(SIGNATURE.len());
@@ -28,6 +29,9 @@ pub fn header(input: &[u8], bytes_max: usize) -> Step<Option<SocketAddr>> {
     let needed = match (command, family) {
         (Some(0x21), Some(0x11)) => 12,
         (Some(0x21), Some(0x21)) => 36,
+        (Some(0x21), _) => {
+            return Step::Fault(Fault::bad("the PROXY header does not say for which address it speaks"));
+        }
         _ => 0,
     };
     if whole > bytes_max {
@@ -91,9 +95,9 @@ mod tests {
             (made(0x20, 0x00, &[]), Ok(None)),
             (made(0x20, 0x11, &v4), Ok(None)),
             // Unspecified, a datagram, a socket of Unix.
-            (made(0x21, 0x00, &[]), Ok(None)),
-            (made(0x21, 0x12, &v4), Ok(None)),
-            (made(0x21, 0x31, &[0; 216]), Ok(None)),
+            (made(0x21, 0x00, &[]), Err("does not say")),
+            (made(0x21, 0x12, &v4), Err("does not say")),
+            (made(0x21, 0x31, &[0; 216]), Err("does not say")),
             (made(0x22, 0x11, &v4), Err("version or command")),
             (made(0x11, 0x11, &v4), Err("version or command")),
             (made(0x21, 0x11, &v4[..11]), Err("too short")),

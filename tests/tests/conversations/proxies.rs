@@ -44,9 +44,10 @@ fn a_proxy_header_names_the_peer() {
                 world.send(peer, piece);
             }
             assert_eq!(is_local(&world.next_reply(peer).expect("a reply")), local);
-            // It holds for all requests, whatever they say.
+            // It holds for all requests; what says otherwise is not this machine's own.
+            assert_eq!(is_local(&world.ask(peer, get("/metrics"))), local);
             let spoofed = request("GET", "/metrics", "X-Forwarded-For: 127.0.0.1\r\n", "");
-            assert_eq!(is_local(&world.ask(peer, spoofed)), local);
+            assert!(!is_local(&world.ask(peer, spoofed)));
         }
     }
 }
@@ -77,11 +78,40 @@ fn a_proxy_must_say_it() {
         let peer = from(&mut world, address);
         assert_eq!(world.ask(peer, [header([127, 0, 0, 1]), get("/metrics")].concat()).status, 400);
     }
-    // LOCAL: the proxy asks on its own account.
+    // LOCAL: the proxy asks on its own account, and no field makes it somebody else's.
     let mut world = World::with(behind(true), 1);
     let peer = from(&mut world, "10.0.0.1");
     let local = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\0\0";
     assert_eq!(world.ask(peer, [&local[..], &get("/metrics")].concat()).status, 403);
+    let spoofed = request("GET", "/metrics", "X-Forwarded-For: 127.0.0.1\r\n", "");
+    assert_eq!(world.ask(peer, spoofed).status, 403);
+}
+
+/// A proxy on this machine that names nobody does not open what is this machine's own.
+#[test]
+fn a_proxy_on_this_machine() {
+    let mut config = behind(false);
+    config.listeners[0].proxies = vec!["127.0.0.1".parse().expect("a network")];
+    let mut world = World::with(config, 1);
+    let proxy = from(&mut world, "127.0.0.1");
+    for (fields, status) in [
+        ("X-Real-IP: 192.0.2.7\r\n", 403),
+        ("Via: 1.1 proxy\r\n", 403),
+        ("X-Forwarded-For: 192.0.2.7\r\n", 403),
+        // The client's own, and the proxy's, which names nobody.
+        ("Forwarded: for=127.0.0.1, proto=https;host=h\r\n", 403),
+        ("", 202),
+    ] {
+        let fields = format!("Content-Type: application/json\r\n{fields}");
+        let event = r#"{"type":"call.ringing","subject":"call/1"}"#;
+        assert_eq!(
+            world.ask(proxy, request("POST", "/v1/events", &fields, event)).status,
+            status,
+            "{fields}"
+        );
+        let of_metrics = world.ask(proxy, request("GET", "/metrics", &fields, ""));
+        assert_eq!(is_local(&of_metrics), status == 202, "{fields}");
+    }
 }
 
 #[test]

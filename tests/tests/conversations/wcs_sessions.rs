@@ -464,3 +464,23 @@ fn w37_the_ends_that_a_crash_made_are_told_after_the_next_start() {
         }
     }
 }
+
+/// No hook of an application that was removed tells of its sessions' end; their names are free again all the same.
+#[test]
+fn sessions_of_a_removed_application_are_forgotten() {
+    let of_app = config(app(&[]));
+    let mut world = world_with(of_app.clone(), 2);
+    let mut names = Vec::new();
+    for _ in 0..2 {
+        let client = world.connect_from(0, "192.0.2.1:4000");
+        assert_eq!(world.upgrade(client, "/", "").status, 101);
+        say(&mut world, client, "connection", json!({"appKey": "defaultApp"}));
+        names.push(established(&mut world, client));
+        let mut without = of_app.clone();
+        without.wcs.apps.clear();
+        world.tell(|| Completion::Reloaded(Box::new(without.clone())));
+        world.break_off(client);
+        world.tell(|| Completion::Reloaded(Box::new(of_app.clone())));
+    }
+    assert_eq!(names[0], names[1], "a number would follow if the name were taken");
+}

@@ -10,12 +10,18 @@ use crate::wire::http::head::Head;
 const PROXY_FIELDS: [&str; 6] =
     ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"];
 
-/// Why a peer may not use `/v1`, if so. `forwarded`: a proxy of ours has said that it is this peer.
+/// Whether a request hints that somebody speaks through its peer. `forwarded`: a proxy of ours has said who that is, and
+/// the peer is that one.
+pub(super) fn is_proxied(forwarded: bool, head: &Head<'_>) -> bool {
+    !forwarded && PROXY_FIELDS.iter().any(|name| head.field(name).is_some())
+}
+
+/// Why a peer may not use `/v1`, if so.
 pub(super) fn refusal(peer: IpAddr, forwarded: bool, head: &Head<'_>) -> Option<&'static str> {
     if !is_loopback(peer) {
         return Some("without tokens, /v1 is open to peers on this machine alone");
     }
-    if !forwarded && PROXY_FIELDS.iter().any(|name| head.field(name).is_some()) {
+    if is_proxied(forwarded, head) {
         return Some("without tokens, /v1 is closed to requests that come through a proxy");
     }
     // HTTP/1.0 may leave Host out; one that is there and empty names nobody.

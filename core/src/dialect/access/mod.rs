@@ -19,7 +19,7 @@ pub use origin::{cors_fields, origin, with_cors};
 use super::problem::problem;
 use super::{Asker, Verdict};
 use crate::ground::config::{Config, Right};
-use crate::ground::network::Network;
+use crate::ground::network::{Network, is_loopback};
 use crate::hub::Hub;
 pub use crate::hub::access::Who;
 use crate::wire::http::head::Head;
@@ -62,6 +62,12 @@ pub fn address(
     }
     hub.give_reason(None, format!("[{section}] allow = [\"{}\"] admits it", asker.peer));
     Some(problem(403, "this address may not come in"))
+}
+
+/// Whether the peer is on this machine, and nothing hints that it speaks for somebody else.
+#[must_use]
+pub fn is_this_machine(asker: Asker, head: &Head<'_>) -> bool {
+    is_loopback(asker.peer) && !door::is_proxied(asker.forwarded, head)
 }
 
 /// What a refusal says, for dialects whose errors are no problem documents.

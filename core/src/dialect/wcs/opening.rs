@@ -152,9 +152,15 @@ impl Wcs {
             Stage::Silent => self.sessions.remove(tag),
             Stage::Connecting | Stage::Ended => {}
             Stage::Accepted | Stage::Open => {
-                let session = session.id.clone();
-                append_passing(hub, None, &Change::Gone { session });
+                let is_homeless = hub.config.wcs.app(&session.app).is_none();
+                let id = session.id.clone();
+                append_passing(hub, None, &Change::Gone { session: id });
                 self.publish_status(hub, tag, "DISCONNECTED");
+                if is_homeless {
+                    // No hook of its application will end, and say that it is over.
+                    self.own_status(hub, tag, "DISCONNECTED");
+                    self.part(hub, tag);
+                }
             }
         }
     }

@@ -21,7 +21,13 @@ pub fn client(head: &Head<'_>, is_proxy: impl Fn(IpAddr) -> bool) -> Result<Opti
     let mut found: Option<IpAddr> = None;
     for name in ["forwarded", "x-forwarded-for"] {
         let nodes = match name {
-            "forwarded" => standard(head)?.into_iter().filter_map(|element| element.node).collect(),
+            // What stands before an element without a node, that one's proxy did not vouch for.
+            "forwarded" => standard(head)?
+                .rsplit(|element| element.node.is_none())
+                .next()
+                .map_or_else(Vec::new, |vouched| {
+                    vouched.iter().filter_map(|element| element.node.clone()).collect()
+                }),
             _ => plain(head),
         };
         let Some(client) = rightmost(&nodes, &is_proxy)? else { continue };
@@ -183,6 +189,8 @@ mod tests {
             ("Forwarded: for=192.0.2.43,for=\"[fd00::17]\";by=\"a,b;c\\\"\"\n", Ok(Some("192.0.2.43"))),
             ("Forwarded: for=192.0.2.43\nForwarded: for=198.51.100.17\n", Ok(Some("198.51.100.17"))),
             ("Forwarded: by=10.0.0.1\n", Ok(None)),
+            ("Forwarded: for=127.0.0.1, proto=https;host=h\n", Ok(None)),
+            ("Forwarded: for=127.0.0.1, proto=https, for=192.0.2.1\n", Ok(Some("192.0.2.1"))),
             ("Forwarded: for=unknown\n", Err("does not say")),
             ("Forwarded: for=\"192.0.2.43\n", Err("malformed")),
             ("Forwarded: for=[::1]\n", Err("malformed")),
