@@ -25,9 +25,10 @@ pub(crate) fn judge(addresses: &[SocketAddr], config: &Config, insecure: bool) -
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
 }
 
-/// What a listener serves to whoever comes; it is nothing if all its clients show certificates.
+/// What a listener serves to whoever comes; it is nothing if it has a list of addresses, or all its clients show
+/// certificates.
 fn open(listener: &Listener, config: &Config) -> Vec<Open> {
-    if listener.tls.as_ref().is_some_and(|tls| tls.certified_clients) {
+    if listener.allow.is_some() || listener.tls.as_ref().is_some_and(|tls| tls.certified_clients) {
         return Vec::new();
     }
     let serves = |dialect: &str| match &listener.dialects {
@@ -144,6 +145,14 @@ mod tests {
             let config = Config { listeners, ..read.config };
             assert_eq!(judge(&addresses, &config, false).is_ok(), sound, "{client_auth}");
         }
+    }
+
+    #[test]
+    fn addresses_of_the_listener_are_a_door() {
+        let listener = Listener { allow: Some(Vec::new()), ..Listener::default() };
+        let mut config = Config { listeners: vec![listener], ..Config::default() };
+        config.xms.apps = vec![app()];
+        assert_eq!(judge(&["0.0.0.0:80".parse().unwrap()], &config, false), Ok(()));
     }
 
     #[test]

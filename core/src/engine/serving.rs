@@ -140,6 +140,9 @@ impl Engine {
         if let Some(fault) = fault {
             return Verdict::Refuse(self.no_entry(asker.conn, responder, fault));
         }
+        if self.is_shut_out(asker) {
+            return Verdict::Refuse(self.in_own_form(responder, NOT_FROM_THERE));
+        }
         let at = match responder {
             Responder::Dialect(at) => at,
             Responder::Operations => return self.operations.judge(&mut self.hub, asker, head),
@@ -309,6 +312,7 @@ impl Engine {
     }
 }
 
+const NOT_FROM_THERE: Fault = Fault { status: 403, reason: "this address may not come in" };
 const TOO_LARGE: Fault = Fault { status: 413, reason: "the body is larger than this address takes" };
 
 fn asked(head: &Head<'_>) -> Asked {

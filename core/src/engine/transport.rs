@@ -284,6 +284,17 @@ impl Engine {
         (Some(asker(id, conn, head)), fault)
     }
 
+    /// Whether the listener serves other addresses alone.
+    pub(super) fn is_shut_out(&mut self, asker: Asker) -> bool {
+        let listener = self.hub.config.listeners.get(usize::from(asker.via.0));
+        let Some(allow) = listener.and_then(|listener| listener.allow.as_deref()) else { return false };
+        let is_out = !allow.iter().any(|network| network.contains(asker.peer));
+        if is_out {
+            self.hub.give_reason(None, format!("allow = [\"{}\"] in its [[listener]] admits it", asker.peer));
+        }
+        is_out
+    }
+
     /// Counts the handshake of a websocket that begins; what is wrong if there were too many of this address.
     pub(super) fn too_fast(&mut self, asker: Asker, head: &Head<'_>) -> Option<Fault> {
         let Hub { now, config, addresses, .. } = &mut self.hub;

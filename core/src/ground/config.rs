@@ -83,6 +83,8 @@ impl Default for Place {
 pub struct Listener {
     /// The dialects that it serves, by name; `None` is all of them.
     pub dialects: Option<Vec<String>>,
+    /// Addresses that it serves; `None` is all of them.
+    pub allow: Option<Vec<Network>>,
     /// TLS on its connections.
     pub tls: Option<ListenerTls>,
     /// Addresses of proxies, which speak for others.
@@ -97,6 +99,7 @@ impl Listener {
         if self.tls.is_some() == new.tls.is_some() {
             self.tls = new.tls;
         }
+        self.allow = new.allow;
         self.proxies = new.proxies;
         self.proxy_protocol = new.proxy_protocol;
     }

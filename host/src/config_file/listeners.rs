@@ -14,7 +14,7 @@ use super::xms;
 use crate::tls;
 
 pub(super) const LISTENER_KEYS: Keys<'_> =
-    Keys { known: &["address", "dialects", "tls", "proxies", "proxy_protocol"], later: &[] };
+    Keys { known: &["address", "dialects", "allow", "tls", "proxies", "proxy_protocol"], later: &[] };
 pub(super) const TLS_KEYS: Keys<'_> =
     Keys { known: &["cert", "key", "certificates", "client_ca", "client_auth", "min_version"], later: &[] };
 pub(super) const CERTIFICATE_KEYS: Keys<'_> = Keys { known: &["cert", "key"], later: &[] };
@@ -43,6 +43,7 @@ pub(super) fn listeners<'t>(
         let find = |key: &str| items.iter().find(|item| item.key == key);
         let listener = Listener {
             dialects: find("dialects").and_then(|item| dialects(reader, item)),
+            allow: find("allow").and_then(|item| xms::networks(reader, item)),
             tls: find("tls").and_then(|item| tls_of(reader, item, sessions)),
             proxies: find("proxies").and_then(|item| xms::networks(reader, item)).unwrap_or_default(),
             proxy_protocol: find("proxy_protocol").and_then(|item| reader.boolean(item)).unwrap_or_default(),

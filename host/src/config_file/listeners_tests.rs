@@ -17,6 +17,7 @@ fn every_key_arrives() {
     let text = listener(
         r#"
         tls = { cert = "server.pem", key = "server.key", certificates = [{ cert = "other.pem", key = "other.key" }], client_ca = "ca.pem", client_auth = "optional", min_version = "1.3" }
+        allow = ["192.0.2.0/24"]
         proxies = ["10.0.0.0/8", "::1"]
         proxy_protocol = true
         "#,
@@ -27,9 +28,15 @@ fn every_key_arrives() {
     assert!(tls.only_tls13 && tls.config.alpn_protocols == [b"http/1.1"]);
     assert!(tls.config.ticketer.enabled());
     assert!(listener.proxy_protocol && listener.proxies.len() == 2);
+    assert_eq!(listener.allow.as_deref().map(<[_]>::len), Some(1));
     let plain = parse(FILE, "[[listener]]\naddress = \"127.0.0.1:0\"").unwrap();
     let [(_, listener)] = &plain.listeners[..] else { panic!("one listener") };
-    assert!(listener.tls.is_none() && listener.proxies.is_empty() && !listener.proxy_protocol);
+    assert!(
+        listener.allow.is_none()
+            && listener.tls.is_none()
+            && listener.proxies.is_empty()
+            && !listener.proxy_protocol
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Users who come in by name and password (RFC 7617): what is asked of them, and passwords that are checked off the loop.
 
 use offhook_core::Completion;
+use offhook_core::ground::config::Listener;
 use offhook_tests::memory::write::get;
 use offhook_tests::memory::{Peer, World};
 
@@ -52,6 +53,30 @@ fn the_log_says_which_part_was_wrong_and_what_would_admit() {
         assert!(!lines[0].contains("sesame"));
     }
     assert_eq!(same[0], same[1]);
+}
+
+/// A listener's own list goes before all that dialects ask; through a proxy it is the client's address that counts.
+#[test]
+fn a_listener_serves_its_addresses_alone() {
+    let networks = |text: &str| vec![text.parse().expect("a network")];
+    let mut config = with_users(&[user("ann", "sesame", &[])]);
+    let allow = Some(networks("192.0.2.0/24"));
+    config.listeners = vec![Listener { allow, proxies: networks("192.0.2.9"), ..Listener::default() }];
+    let mut world = World::with(config, 1);
+    let near = world.connect_from(0, "192.0.2.1:1");
+    let far = world.connect_from(0, "198.51.100.1:1");
+    let proxy = world.connect_from(0, "192.0.2.9:1");
+    world.take_notes();
+    let of_far = "X-Forwarded-For: 198.51.100.1\r\n";
+    for (peer, fields, status) in [(near, "", 401), (far, "", 403), (proxy, of_far, 403), (proxy, "", 401)] {
+        assert_eq!(ask(&mut world, peer, list(fields)).status, status, "{peer:?} {fields}");
+        let notes = refusals(&mut world);
+        let line = "xms: 198.51.100.1 was refused: allow = [\"198.51.100.1\"] in its [[listener]] admits it";
+        assert_eq!(notes[0] == line, status == 403, "{notes:?}");
+    }
+    for path in ["/healthz", "/v1/events", "/nowhere"] {
+        assert_eq!(world.ask(far, get(path)).status, 403, "{path}");
+    }
 }
 
 /// The head stays where it is until the check is done, and so does all behind it.
