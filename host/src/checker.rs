@@ -46,11 +46,17 @@ impl Checker {
     pub(crate) fn ask(&self, process: &Arc<Process>, wanted: Wanted) {
         let (threads, threads_max) = &mut *lock(&self.threads);
         if *threads < *threads_max {
-            let (waiting, process) = (Arc::clone(&self.waiting), Arc::downgrade(process));
+            let (waiting, of_thread) = (Arc::clone(&self.waiting), Arc::downgrade(process));
             let thread = std::thread::Builder::new().name("passwords".to_owned());
-            match thread.spawn(move || work(&waiting, &process)) {
+            match thread.spawn(move || work(&waiting, &of_thread)) {
                 Ok(_) => *threads += 1,
-                Err(error) => tracing::warn!(%error, "cannot start a thread that checks passwords"),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot start a thread that checks passwords");
+                    if *threads == 0 {
+                        // Nobody would take it, and its request would wait for ever.
+                        return answer(process, wanted.shard, wanted.ticket, false);
+                    }
+                }
             }
         }
         // The other end is held by this checker as well.
@@ -64,9 +70,13 @@ fn work(waiting: &Mutex<Receiver<Wanted>>, process: &Weak<Process>) {
         let Ok(Wanted { shard, ticket, hash, password }) = next else { return };
         let right = password::is_right(&hash, password.bytes());
         let Some(process) = process.upgrade() else { return };
-        // A shard that has ended wants nothing.
-        drop(process.mailbox(shard).post(Mail::Completion(Completion::Checked(ticket, right))));
+        answer(&process, shard, ticket, right);
     }
+}
+
+fn answer(process: &Process, shard: usize, ticket: u64, right: bool) {
+    // A shard that has ended wants nothing.
+    drop(process.mailbox(shard).post(Mail::Completion(Completion::Checked(ticket, right))));
 }
 
 #[cfg(test)]

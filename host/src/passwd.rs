@@ -55,7 +55,8 @@ impl Silence {
     fn new() -> io::Result<Silence> {
         let before = tcgetattr(io::stdin())?;
         let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
+        // Without signals Ctrl-C is a character like others, which is refused; it would leave the terminal without echo.
+        silent.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
         tcsetattr(io::stdin(), OptionalActions::Flush, &silent)?;
         Ok(Silence { before })
     }

@@ -44,6 +44,8 @@ impl Engine {
             } else if !socket.closing {
                 let stream = stream.clone();
                 let dialect = usize::from(stream.dialect);
+                // Its answer may end the feed here, and what is gone by now would be gone in silence.
+                self.tell_overrun(id);
                 self.hub.speaker = stream.dialect;
                 self.dialects[dialect].message(&mut self.hub, id, &stream, message);
             }
@@ -90,6 +92,15 @@ impl Engine {
         socket.before = socket.before.wrapping_add(missed);
         socket.missed += missed;
         stats.not_sent(names[usize::from(channel)], NotSent::SlowReader, missed);
+    }
+
+    /// If events that a reader had still to get are gone, lets it go on behind them, and tells it.
+    fn tell_overrun(&mut self, id: ConnId) {
+        let Some(conn) = self.hub.conns.get(id) else { return };
+        if conn.output.is_overrun(&self.hub.channels, conn.channel()) && self.skips(conn) {
+            self.skip_ahead(id);
+            self.tell_missed(id);
+        }
     }
 
     /// Tells a websocket's reader what it missed, before it gets more.

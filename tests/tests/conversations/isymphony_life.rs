@@ -122,6 +122,37 @@ fn i31_a_slow_reader_is_told_how_many_it_missed() {
     assert_eq!(world.stats().dialects["isymphony"].not_sent[&NotSent::SlowReader], 17);
 }
 
+/// What waits for it was pushed out of memory by events for others; then it changes its filters.
+#[test]
+fn i31_a_slow_reader_that_speaks_is_told_as_well() {
+    let mut config = config();
+    config.limits.isymphony_arena_bytes = 20_000;
+    let mut world = World::with(config, 1);
+    let slow = listen(&mut world);
+    world.send_text(slow, DIAL);
+    assert_eq!(world.texts(slow).len(), 1);
+    listen(&mut world);
+    world.limit_room(slow, 0);
+    publish_all(&mut world, &[event("call.dial", ""), event("call.dial", "")]);
+    publish_all(&mut world, &vec![event("x", &format!("\"t\":\"{}\"", "t".repeat(1_000))); 100]);
+    world.send_text(slow, r#"{"type":"filter","filters":[]}"#);
+    world.lift_limit(slow);
+    publish_all(&mut world, &numbered(0..1));
+    let texts = world.texts(slow);
+    assert_eq!(texts.len(), 3, "{texts:?}");
+    assert!(texts[0].contains(r#""count":2"#) && texts[1].contains("success"), "{texts:?}");
+}
+
+/// A reload that leaves no user opens the door to nobody; who is in stays in.
+#[test]
+fn whoever_came_in_before_the_users_went_stays() {
+    let mut world = World::with(config(), 1);
+    let peer = listen(&mut world);
+    world.tell(|| Completion::Reloaded(Box::default()));
+    publish_all(&mut world, &numbered(0..2));
+    assert_eq!(events(&mut world, peer), told(0..2));
+}
+
 #[test]
 fn i31_no_event_is_lost_without_a_notice_wherever_the_socket_was_full() {
     for room in 0..300 {

@@ -127,7 +127,8 @@ impl Dialect for Isymphony {
 
     fn publish(&mut self, hub: &mut Hub, seq: Seq, record: &Record, event: &Arc<Event>) {
         let Hub { channels, vocabulary, config, .. } = &mut *hub;
-        if !config.is_isymphony_open() {
+        // Those that came in before a reload closed the door stay.
+        if !config.is_isymphony_open() && self.sockets.is_empty() {
             return;
         }
         let channel = &mut channels[usize::from(self.channel)];
