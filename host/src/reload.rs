@@ -14,7 +14,7 @@ use crate::settings::Settings;
 #[derive(Debug)]
 pub(crate) struct Reloader {
     pub(crate) cli: Cli,
-    /// As it was at the start.
+    /// As it was at the start, with the listeners' newest certificates and rules.
     pub(crate) running: Settings,
     /// What the open files allow each shard.
     pub(crate) share: Option<Share>,
@@ -23,7 +23,7 @@ pub(crate) struct Reloader {
 
 impl Reloader {
     /// Reads the file and tells every shard.
-    pub(crate) fn reload(&self) {
+    pub(crate) fn reload(&mut self) {
         if self.cli.config.is_none() {
             tracing::info!("asked to reload, but there is no config file: started without --config");
             return;
@@ -36,6 +36,9 @@ impl Reloader {
                 tracing::warn!("the config was not reloaded; the server goes on with the one it has");
             }
             Ok(settings) => {
+                if !settings.config.listeners.is_empty() {
+                    self.running.config.listeners.clone_from(&settings.config.listeners);
+                }
                 self.apply(settings);
                 tracing::info!("config reloaded");
             }
@@ -82,19 +85,47 @@ impl Reloader {
 mod tests {
     use super::*;
 
-    /// Reads `file` into a server that listens to other machines.
+    /// A server that listens to other machines, and reads this file when it is asked to reload.
+    struct Running(Reloader, std::path::PathBuf);
+
+    impl Running {
+        fn new(name: &str, file: &str) -> Running {
+            let path =
+                std::env::temp_dir().join(format!("offhook-reload-{}-{name}.toml", std::process::id()));
+            std::fs::write(&path, file).unwrap();
+            let arguments = ["t".into(), "--config".into(), path.clone().into_os_string()];
+            let cli = Cli::read("t", arguments.into_iter()).unwrap();
+            let running = "[[listener]]\naddress = \"192.0.2.1:80\"";
+            let running =
+                Settings::join(&cli, crate::config_file::parse("t.toml", running).unwrap()).unwrap();
+            let process = Arc::new(Process::new(1, "test"));
+            Running(Reloader { cli, running, share: None, process }, path)
+        }
+    }
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.1);
+        }
+    }
+
+    /// Reads `file` into such a server.
     fn reload(name: &str, file: &str) -> Result<Settings, String> {
-        let path = std::env::temp_dir().join(format!("offhook-reload-{}-{name}.toml", std::process::id()));
-        std::fs::write(&path, file).unwrap();
-        let arguments = ["t".into(), "--config".into(), path.clone().into_os_string()];
-        let cli = Cli::read("t", arguments.into_iter()).unwrap();
-        let running = "[[listener]]\naddress = \"192.0.2.1:80\"";
-        let running = Settings::join(&cli, crate::config_file::parse("t.toml", running).unwrap()).unwrap();
-        let process = Arc::new(Process::new(1, "test"));
-        let reloader = Reloader { cli, running, share: None, process };
-        let judged = Settings::read(&reloader.cli).and_then(|settings| reloader.judged(settings));
-        std::fs::remove_file(path).unwrap();
-        judged
+        let Running(reloader, _) = &Running::new(name, file);
+        Settings::read(&reloader.cli).and_then(|settings| reloader.judged(settings))
+    }
+
+    /// Rules of listeners change while they are open; a later file is judged by the newest.
+    #[test]
+    fn what_a_listener_took_over_counts() {
+        let listed = "[[listener]]\naddress = \"192.0.2.1:80\"\nallow = [\"192.0.2.0/24\"]";
+        let mut running = Running::new("newest", listed);
+        running.0.reload();
+        assert!(running.0.running.config.listeners[0].allow.is_some());
+        // Its addresses say another one, so the listeners stay, with their list.
+        std::fs::write(&running.1, "[[listener]]\naddress = \"192.0.2.1:81\"").unwrap();
+        let settings = Settings::read(&running.0.cli).unwrap();
+        assert!(running.0.judged(settings).is_ok());
     }
 
     /// Listeners stay as they are, so the new rules are judged by those.

@@ -97,7 +97,7 @@ pub(crate) fn run(
 
     let log_format = cli.log_format;
     let config = settings.config.clone();
-    let reloader = Reloader { cli, running: settings, share, process: Arc::clone(&process) };
+    let mut reloader = Reloader { cli, running: settings, share, process: Arc::clone(&process) };
     signals::start(Arc::clone(&process), move || reloader.reload())
         .map_err(|error| Failure::World(format!("cannot take signals: {error}")))?;
     for (address, listener) in addresses.iter().zip(&config.listeners) {

@@ -13,7 +13,7 @@ use crate::process::Process;
 const IMPATIENT: i32 = 130;
 
 /// Takes the signals over from the default, which would end the process.
-pub(crate) fn start(process: Arc<Process>, reload: impl Fn() + Send + 'static) -> io::Result<()> {
+pub(crate) fn start(process: Arc<Process>, mut reload: impl FnMut() + Send + 'static) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let thread = std::thread::Builder::new().name("signals".to_owned());
     thread.spawn(move || {
