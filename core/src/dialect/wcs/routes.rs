@@ -63,6 +63,9 @@ pub(super) fn judge(hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
 }
 
 fn judge_push(hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
+    if let Some(reply) = access::own_origin(hub, head) {
+        return Verdict::Refuse(reply);
+    }
     let users = Arc::clone(&hub.config.wcs.push_users);
     let kept_out = if users.is_empty() {
         access::native(hub, asker, head, Right::Publish)
