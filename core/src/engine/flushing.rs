@@ -66,6 +66,11 @@ impl Engine {
 
     /// What TLS of a call has sealed, or seals of what waits.
     fn outbound_of_call(&mut self, id: ConnId) -> Option<Outbound<'_>> {
+        if matches!(&self.hub.conns.get(id)?.machine, Machine::Client(outgoing) if outgoing.is_spent()) {
+            self.hub.end_outgoing(id, false);
+            self.settle();
+            return None;
+        }
         let Machine::Client(outgoing) = &mut self.hub.conns.get_mut(id)?.machine else { return None };
         let out = Outbound::of(outgoing.outbound());
         self.lent = out.len();

@@ -203,11 +203,25 @@ impl Engine {
         let transport = conn.transport.as_mut().filter(|transport| !transport.finished)?;
         let tls = transport.tls.as_mut()?;
         if tls.outbound().is_empty() {
-            tls.seal(conn.output.lend(channels, channel, lending).slices());
+            let waits = conn.output.lend(channels, channel, lending);
+            tls.seal(waits.slices());
+            if tls.is_spent() && tls.outbound().is_empty() && !waits.is_empty() {
+                self.end_spent(id);
+                return None;
+            }
         }
-        let out = Outbound::of(tls.outbound());
+        let out = Outbound::of(self.hub.conns.get(id)?.tls()?.outbound());
         self.lent = out.len();
         (!out.is_empty()).then_some(out)
+    }
+
+    /// Keys have sealed as much as they may, and more waits: the peer is told that the connection ends, and comes back.
+    fn end_spent(&mut self, id: ConnId) {
+        let Some(conn) = self.hub.conns.get(id) else { return };
+        let text = format!("TLS 1.2 with {} was ended: its keys have sealed as much as they may", conn.peer);
+        self.hub.note(Level::Info, text);
+        self.leave(id);
+        self.settle();
     }
 
     /// The socket took `n` bytes: how many of them count for what waits. `Break`: none do, and whether more can be lent.

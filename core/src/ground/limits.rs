@@ -120,6 +120,7 @@ limits! {
     wcs_waiting_per_app = 100_000, "Hooks of one WCS application that wait. Beyond: the new one fails as if its backend had.";
     wcs_answer_bytes = 262_144, "Content of a backend's answer that is looked at. Beyond: an answer whose content is needed is a bad one.";
     wcs_message_bytes = 1_048_576, "A message of a WCS client, and the body of a push. Beyond: closed with 1009, and 413.";
+    wcs_connection_bytes = 65_536, "A message of a WCS client whose session is not open: nobody has admitted it yet. Beyond: closed with 1009.";
     wcs_messages = 1_000, "Messages of one WCS client in `wcs_messages_ms`; 0 is without end. Beyond: closed with 1008.";
     wcs_messages_ms = 10_000, "The time in which messages of WCS clients are counted.";
     wcs_connection_ms = 10_000, "From the handshake of a WCS websocket to its message `connection`. Beyond: `fail`, and closed with 1008.";

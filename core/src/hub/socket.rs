@@ -127,6 +127,13 @@ impl Hub {
         true
     }
 
+    /// From here on a websocket's messages may have so many bytes, if that is more than before.
+    pub fn raise_message_bytes(&mut self, id: ConnId, message_bytes: u64) {
+        if let Some(socket) = self.conns.get_mut(id).and_then(|conn| conn.socket.as_mut()) {
+            socket.session.raise_message_max(message_bytes);
+        }
+    }
+
     /// Sends a frame of this websocket alone: after what its feed holds for it so far is begun, before the rest.
     pub fn say(&mut self, id: ConnId, frame: Vec<u8>) {
         let Hub { conns, channels, .. } = &mut *self;

@@ -1,12 +1,12 @@
 //! Users who come in by name and password (RFC 7617): what is asked of them, and passwords that are checked off the loop.
 
-use offhook_core::Completion;
 use offhook_core::ground::config::Listener;
-use offhook_tests::memory::write::get;
+use offhook_core::{Completion, Config};
+use offhook_tests::memory::write::{get, request};
 use offhook_tests::memory::{Peer, World};
 
 use crate::access_common::{ask, basic, list, refusals, user, with_users};
-use crate::common::assert_xms_error;
+use crate::common::{COLLECTION, EVERYTHING, assert_xms_error, document};
 
 #[test]
 fn a_user_with_a_password_comes_in() {
@@ -155,5 +155,33 @@ fn an_unknown_user_costs_a_check_and_is_never_right() {
         assert_eq!(world.checking(), 1);
         world.finish_check();
         assert_eq!(world.next_reply(peer).map(|reply| reply.status), Some(401));
+    }
+}
+
+/// A browser lets every page send, with the credentials that it keeps; who sends no `Origin` is no page.
+#[test]
+fn pages_of_other_origins_do_nothing_at_xms() {
+    for config in [with_users(&[user("ann", "sesame", &[])]), Config::default()] {
+        let mut world = World::with(config, 1);
+        let peer = world.connect();
+        world.take_notes();
+        let post = |origin: &str| {
+            let fields = format!("{}Content-Type: application/xml\r\n{origin}", basic("ann", "sesame"));
+            request("POST", COLLECTION, &fields, document(EVERYTHING))
+        };
+        for origin in ["https://evil.example", "null", "http://localhost:81"] {
+            let reply = ask(&mut world, peer, post(&format!("Origin: {origin}\r\n")));
+            assert_eq!(reply.status, 403, "{origin}");
+            assert_xms_error(&reply, 403);
+            let line = format!(
+                "xms: 127.0.0.1 was refused: its origin {origin} is another host's, whose pages may not ask here"
+            );
+            assert_eq!(refusals(&mut world), [line]);
+        }
+        let reply = ask(&mut world, peer, list(&basic("ann", "sesame")));
+        assert!(reply.text().contains("size=\"0\""), "nothing was made: {}", reply.text());
+        for own in ["Origin: http://localhost\r\n", "Origin: https://LOCALHOST\r\n", ""] {
+            assert_eq!(ask(&mut world, peer, post(own)).status, 201, "{own}");
+        }
     }
 }

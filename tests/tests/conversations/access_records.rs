@@ -112,3 +112,18 @@ fn a_flood_of_refusals_leaves_room() {
     ask(&mut world, peer, list(""));
     assert_eq!(whats(&world.take_audit()), [(What::LeftOut, Some(7)), (What::Refused, None)]);
 }
+
+/// All that a peer said is cut, the name included.
+#[test]
+fn an_audit_line_is_short() {
+    let mut config = with_users(&[user("ann", "sesame", &[])]);
+    config.limits.note_chars = 20;
+    let mut world = World::with(config, 1);
+    let peer = world.connect();
+    ask(&mut world, peer, list(&basic(&"ä".repeat(21), "x")));
+    let audited = world.take_audit();
+    let [line] = &audited[..] else { panic!("one line: {audited:?}") };
+    assert_eq!(line.who.as_deref(), Some(&*"ä".repeat(20)));
+    assert_eq!(line.path.as_deref(), Some("/default/eventhandle"));
+    assert_eq!(line.reason.as_ref().map(|reason| reason.chars().count()), Some(20));
+}

@@ -123,6 +123,34 @@ fn w38_who_may_push() {
     check(tokens, here, "", 401);
 }
 
+/// Pages of other hosts push nothing, with users and without, whatever pages the native API admits.
+#[test]
+fn w38_pages_of_other_origins_push_nothing() {
+    let users = [User { name: "backend".to_owned(), password_hash: hash("sesame"), only: Only::default() }];
+    for users in [&users[..], &[]] {
+        let mut config = config(app(&[]));
+        config.wcs.push_users = users.into();
+        config.native.allowed_origins = vec!["https://crm.example.com".to_owned()];
+        let mut world = world_with(config, 1);
+        let (client, id) = begin(&mut world, 0);
+        world.take_notes();
+        let credentials = "Authorization: Basic YmFja2VuZDpzZXNhbWU=\r\n";
+        for origin in ["https://crm.example.com", "null"] {
+            let fields = format!("Origin: {origin}\r\n{credentials}");
+            assert_eq!(push(&mut world, 0, &fields, body(&id)).status, 403, "{origin}");
+            let line = format!(
+                "wcs: 127.0.0.1 was refused: its origin {origin} is another host's, whose pages may not ask here"
+            );
+            let notes = world.take_notes();
+            assert!(notes.iter().any(|note| note.text == line), "{notes:?}");
+        }
+        assert!(told(&mut world, client).is_empty());
+        for own in ["Origin: http://localhost\r\n", ""] {
+            assert_eq!(push(&mut world, 0, &format!("{own}{credentials}"), body(&id)).status, 200, "{own}");
+        }
+    }
+}
+
 /// The log names the setting that would admit.
 #[test]
 fn w38_the_log_says_what_would_admit_a_push() {

@@ -484,3 +484,56 @@ fn sessions_of_a_removed_application_are_forgotten() {
     }
     assert_eq!(names[0], names[1], "a number would follow if the name were taken");
 }
+
+/// `connection`, in so many bytes.
+fn connection_of(bytes: usize) -> String {
+    let text = |custom: &str| json!({"message": "connection", "data": [{"custom": custom}]}).to_string();
+    text(&"x".repeat(bytes - text("").len()))
+}
+
+/// W6: before the backend has admitted a client, it cannot make the server keep much.
+#[test]
+fn messages_are_small_until_the_session_is_open() {
+    let mut world = world(app(&["connect"]), 1);
+    let text = connection_of(65_537);
+    let (begin, end) = text.split_at(65_000);
+    for pieces in [vec![&*text], vec![begin, end]] {
+        let client = world.websocket_to(0, "/", "");
+        world.send_fragments(client, &pieces);
+        assert_closed(&mut world, client, &[], 1009);
+    }
+    assert!(hooks(&mut world).is_empty(), "the backend heard of none of them");
+    let large = |bytes: usize| json!({"message": "ping", "data": ["x".repeat(bytes)]}).to_string();
+    let [waiting, client] = [0, 1].map(|_| {
+        let client = world.websocket_to(0, "/", "");
+        world.send_text(client, connection_of(65_536));
+        client
+    });
+    world.send_text(waiting, large(65_536));
+    assert_closed(&mut world, waiting, &[], 1009);
+    for asked in hooks(&mut world) {
+        answer(&mut world, &asked, 200, "{}");
+    }
+    established(&mut world, client);
+    world.send_text(client, large(1_000_000));
+    assert_eq!(one(&mut world, client).0, "pong");
+    world.send_text(client, large(1_048_576));
+    assert_closed(&mut world, client, &[], 1009);
+}
+
+/// A session's name is kept for long: the client adds no more to it than a host's name can have.
+#[test]
+fn w6_a_sessions_name_is_short() {
+    let mut world = world(app(&[]), 1);
+    for (host_bytes, is_taken) in [(255, true), (256, false)] {
+        let host = "h".repeat(host_bytes);
+        let peer = world.connect();
+        let asked = String::from_utf8(upgrade("/", "")).expect("text");
+        world.send(peer, asked.replace("Host: localhost", &format!("Host: {host}")));
+        assert_eq!(world.next_reply(peer).map(|reply| reply.status), Some(101));
+        say(&mut world, peer, "connection", json!({}));
+        let id = established(&mut world, peer);
+        let server = if is_taken { &*host } else { "127.0.0.1" };
+        assert!(id.starts_with("/127.0.0.1:") && id.ends_with(&format!("/{server}")), "{id}");
+    }
+}

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub use basic::{Users, basic};
 pub use bearer::{QUERY, bearer, query_token};
-pub use origin::{cors_fields, origin, with_cors};
+pub use origin::{cors_fields, origin, own_origin, with_cors};
 
 use super::problem::problem;
 use super::{Asker, Verdict};

@@ -1,5 +1,5 @@
 //! Pages that ask: a browser names the origin of the page in `Origin`, and a page of another host may ask only if the
-//! dialect's settings list it. Who sends no `Origin` is no page.
+//! dialect's settings list it, where they have such a list. Who sends no `Origin` is no page.
 
 use crate::dialect::problem::problem;
 use crate::ground::config::Config;
@@ -23,6 +23,13 @@ pub fn origin(
         format!("its origin {origin} is not listed; [{section}] allowed_origins = [\"{origin}\"] admits it");
     hub.give_reason(None, text);
     Some(problem(403, &format!("this origin is not among [{section}] allowed_origins")))
+}
+
+/// Why a page may not ask where no setting lists any, if so: those of this very host may.
+pub fn own_origin(hub: &mut Hub, head: &Head<'_>) -> Option<Reply> {
+    let origin = head.field("origin").filter(|origin| !is_own(origin, head))?;
+    hub.give_reason(None, format!("its origin {origin} is another host's, whose pages may not ask here"));
+    Some(problem(403, "pages of other origins may not ask here"))
 }
 
 /// What lets a page of a listed origin read the answer (the Fetch standard's CORS protocol).

@@ -165,14 +165,17 @@ impl Wcs {
         }
     }
 
-    /// A session's own event stands in the log: the client hears of its beginning, and nobody after its end.
-    pub(super) fn own_status(&mut self, hub: &Hub, tag: u32, status: &str) {
-        if let Some(session) = self.sessions.get_mut(tag) {
-            session.said = hub.applied;
-            session.stage = match status {
-                "DISCONNECTED" => Stage::Ended,
-                _ => Stage::Open,
-            };
+    /// A session's own event stands in the log: the client hears of its beginning, and may say more from then on, and
+    /// nobody after its end.
+    pub(super) fn own_status(&mut self, hub: &mut Hub, tag: u32, status: &str) {
+        let Some(session) = self.sessions.get_mut(tag) else { return };
+        session.said = hub.applied;
+        session.stage = match status {
+            "DISCONNECTED" => Stage::Ended,
+            _ => Stage::Open,
+        };
+        if let Some(conn) = session.conn.filter(|_| session.stage == Stage::Open) {
+            hub.raise_message_bytes(conn, hub.config.limits.wcs_message_bytes);
         }
     }
 

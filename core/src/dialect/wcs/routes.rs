@@ -29,6 +29,9 @@ use crate::wire::ws::handshake;
 /// Where backends send to clients.
 const PUSH: &str = "/rest-api/data/send";
 
+/// The longest name of a host that becomes part of a session's (RFC 1035 section 2.3.4).
+const HOST_BYTES: usize = 255;
+
 /// Whether a path belongs to WCS, which has none without an application.
 pub(super) fn claims(config: &Config, path: &str) -> bool {
     !config.wcs.apps.is_empty() && (path == PUSH || is_websocket(config, path))
@@ -60,6 +63,9 @@ pub(super) fn judge(hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
 }
 
 fn judge_push(hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
+    if let Some(reply) = access::own_origin(hub, head) {
+        return Verdict::Refuse(reply);
+    }
     let users = Arc::clone(&hub.config.wcs.push_users);
     let kept_out = if users.is_empty() {
         access::native(hub, asker, head, Right::Publish)
@@ -105,7 +111,8 @@ impl Wcs {
         };
         let due = hub.now.mono.plus_ms(limits.wcs_connection_ms);
         let terms = Terms {
-            message_bytes: limits.wcs_message_bytes,
+            // More is taken once the session is open.
+            message_bytes: limits.wcs_connection_bytes.min(limits.wcs_message_bytes),
             messages: limits.wcs_messages,
             per_ms: limits.wcs_messages_ms,
             silence_ms,
@@ -122,11 +129,13 @@ impl Wcs {
         }
     }
 
-    /// `/clientIP:port/serverIP:port`, as older servers have it. Where that is taken, because a proxy stands between or
+    /// `/clientIP:port/serverIP:port`, as older servers have it; the server is what the client calls it, or the node's
+    /// own address where that is longer than a name can be. Where that is taken, because a proxy stands between or
     /// hooks of an earlier session are left, a number follows.
     fn session_id(&self, hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Box<str> {
         let port = hub.conns.get(asker.conn).map_or(0, |conn| conn.port);
-        let server = head.host.unwrap_or(&hub.config.wcs.node_address);
+        let host = head.host.filter(|host| host.len() <= HOST_BYTES);
+        let server = host.unwrap_or(&hub.config.wcs.node_address);
         let id = format!("/{}/{server}", SocketAddr::new(asker.peer, port));
         if port == 0 || self.sessions.tag(&id).is_some() || self.places.contains_key(&*id) {
             return format!("{id}/{:016x}", hub.rng.next_u64()).into();

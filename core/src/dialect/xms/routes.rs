@@ -312,7 +312,7 @@ fn admit(hub: &mut Hub, asker: Asker, head: &Head<'_>, request: &Request<'_>) ->
     let section = format!("xms.app.{}", request.app);
     let refused =
         access::address(hub, asker, &section, |config| config.xms.app(&request.app)?.allow.as_deref());
-    if let Some(reply) = refused {
+    if let Some(reply) = refused.or_else(|| access::own_origin(hub, head)) {
         return Some(own_form(reply));
     }
     let users = Arc::clone(&hub.config.xms.app(&request.app)?.users);

@@ -225,9 +225,9 @@ impl Hub {
         let chars_max = self.config.limits.note_chars as usize;
         let cut = |text: &str| Some(text.chars().take(chars_max).collect::<String>().into_boxed_str());
         let address = self.conns.get(id).map(|conn| conn.peer);
-        let (method, path) = (cut(head.method), cut(head.path));
+        let (who, method, path) = (line.who.as_deref().and_then(cut), cut(head.method), cut(head.path));
         let reason = line.reason.as_deref().and_then(cut).map(String::from);
-        self.audit(Audit { dialect: Some(dialect), address, method, path, reason, ..line });
+        self.audit(Audit { dialect: Some(dialect), address, who, method, path, reason, ..line });
     }
 
     fn audit(&mut self, line: Audit) {

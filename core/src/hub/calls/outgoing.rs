@@ -73,6 +73,13 @@ impl Outgoing {
         self.tls.is_some()
     }
 
+    /// Whether its request waits, and TLS seals nothing more.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        let waits = self.plain.1 < self.plain.0.len();
+        waits && self.tls.as_ref().is_some_and(|layer| layer.is_spent() && !layer.wants_write())
+    }
+
     /// Lends sealed bytes for one write: those that wait, or one record of what is to be sealed.
     pub fn outbound(&mut self) -> &[u8] {
         let Some(layer) = &mut self.tls else { return &[] };

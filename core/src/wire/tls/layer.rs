@@ -6,7 +6,10 @@ use std::io::{IoSlice, Read as _, Write as _};
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
-use rustls::{AlertDescription, ClientConnection, Connection, Error, PeerIncompatible, ServerConnection};
+use rustls::{
+    AlertDescription, ClientConnection, Connection, Error, PeerIncompatible, ProtocolVersion,
+    ServerConnection,
+};
 
 use super::Compiled;
 use super::verify::Verifier;
@@ -19,6 +22,11 @@ pub const RECORD_BYTES: usize = 16_384;
 /// The beginning of what the peer sent, for a refusal: a record's head and the version in a hello.
 const BEGINNING_BYTES: usize = 24;
 
+/// Records of plaintext that a connection of TLS 1.2 seals. Its keys stay the same, so after 2^24 records with AES-GCM
+/// rustls says goodbye and drops what it is given (RFC 8446 section 5.5 has the reason). Those few that are left are for
+/// the handshake and for alerts.
+const RECORDS_MAX: u64 = (1 << 24) - 16;
+
 /// The layer.
 pub struct Layer {
     conn: Connection,
@@ -28,6 +36,8 @@ pub struct Layer {
     sent: usize,
     /// How much plaintext stands in `sealed`.
     held: usize,
+    /// Records of plaintext that were sealed.
+    records: u64,
     beginning: Vec<u8>,
     verifier: Option<Arc<Verifier>>,
     only_tls13: bool,
@@ -70,6 +80,7 @@ impl Layer {
             sealed: Vec::new(),
             sent: 0,
             held: 0,
+            records: 0,
             beginning: Vec::new(),
             verifier,
             only_tls13: false,
@@ -147,19 +158,33 @@ impl Layer {
         Ok(())
     }
 
-    /// Seals at most one record's worth of what is lent, unless an earlier record waits; how much it took.
+    /// Whether the keys have sealed as much as they may: nothing more is taken, and the connection has to end.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.records >= RECORDS_MAX && self.conn.protocol_version() == Some(ProtocolVersion::TLSv1_2)
+    }
+
+    /// Goes on as if so many records were left.
+    #[cfg(test)]
+    pub(crate) fn leave_records(&mut self, left: u64) {
+        self.records = RECORDS_MAX - left;
+    }
+
+    /// Seals at most one record's worth of what is lent, unless an earlier record waits or the keys are spent; how much it
+    /// took.
     pub fn seal(&mut self, lent: &[IoSlice<'_>]) -> usize {
         if !self.sealed.is_empty() {
             return 0;
         }
         let mut taken = 0;
-        if !self.conn.is_handshaking() && !lent.is_empty() {
+        if !self.conn.is_handshaking() && !self.is_spent() && !lent.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             for (slice, from) in slices.iter_mut().zip(lent) {
                 let n = from.len().min(RECORD_BYTES - taken);
                 *slice = IoSlice::new(&from[..n]);
                 taken += n;
             }
+            self.records += 1;
             let written = self.conn.writer().write_vectored(&slices);
             assert!(
                 matches!(written, Ok(n) if n == taken),

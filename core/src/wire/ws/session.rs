@@ -94,6 +94,18 @@ impl Session {
         Session { message_max, partial: None, phase: Phase::Open }
     }
 
+    /// From here on messages of so many bytes are taken, if that is more than before.
+    pub fn raise_message_max(&mut self, message_max: u64) {
+        self.message_max = self.message_max.max(message_max);
+        let message_max = size(self.message_max);
+        if let Some(parser) = self.partial.as_mut().and_then(|partial| partial.message.as_mut()) {
+            parser.set_config(|config| {
+                config.max_message_size = Some(message_max);
+                config.max_frame_size = Some(message_max.max(CONTROL_MAX));
+            });
+        }
+    }
+
     /// Takes the next thing off the front of `input`; `reply` gets what must be sent back at once (a Pong, the echo of a
     /// Close). [`Next::More`] has taken all of `input`.
     pub fn next(&mut self, input: &mut &[u8], reply: &mut Vec<u8>) -> Next {
@@ -236,7 +248,7 @@ impl Session {
 
     /// A parser that was given a frame, and perhaps stays for more.
     fn parser(&self, frame: Vec<u8>, stays: bool) -> WebSocketContext {
-        let message_max = usize::try_from(self.message_max).unwrap_or(usize::MAX);
+        let message_max = size(self.message_max);
         let config = WebSocketConfig::default()
             .read_buffer_size(if stays { READ_BYTES } else { 0 })
             .write_buffer_size(0)
@@ -248,7 +260,7 @@ impl Session {
     /// Passes over frames up to a Close. Where there is no frame, no Close will be found.
     fn pass_over(&mut self, input: &mut &[u8]) -> Next {
         while let Phase::Closing { left, is_close } = &mut self.phase {
-            let n = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+            let n = size(*left).min(input.len());
             *input = &input[n..];
             *left -= n as u64;
             if *left > 0 {
@@ -303,8 +315,13 @@ impl Header {
     }
 
     fn frame_bytes(&self) -> usize {
-        usize::try_from(self.payload_bytes).unwrap_or(usize::MAX).saturating_add(self.bytes)
+        size(self.payload_bytes).saturating_add(self.bytes)
     }
+}
+
+/// A number of bytes in memory.
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 /// tungstenite's word for what is wrong, in ours.

@@ -53,6 +53,19 @@ fn drive(session: &mut Session, pieces: &[&[u8]]) -> (Vec<Next>, Vec<u8>) {
     (came, reply)
 }
 
+/// Raised in the middle: a message in fragments, a frame that is not whole, and what comes after them; never lowered.
+#[test]
+fn the_largest_message_is_raised() {
+    let mut session = Session::new(4);
+    let (begin, end) = (client(0x01, "1234"), client(0x80, "5678"));
+    assert_eq!(drive(&mut session, &[&begin, &end[..3]]).0, []);
+    session.raise_message_max(8);
+    session.raise_message_max(6);
+    assert_eq!(drive(&mut session, &[&end[3..]]).0, [Next::Text("12345678".to_owned())]);
+    assert_eq!(drive(&mut session, &[&client(0x81, "12345678")]).0, [Next::Text("12345678".to_owned())]);
+    assert_eq!(drive(&mut session, &[&client(0x81, "123456789")]).0, [Next::Broken(Broken::TOO_BIG)]);
+}
+
 fn take(message_max: u64, pieces: &[&[u8]]) -> (Vec<Next>, Vec<u8>) {
     drive(&mut Session::new(message_max), pieces)
 }
