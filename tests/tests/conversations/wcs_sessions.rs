@@ -537,3 +537,22 @@ fn w6_a_sessions_name_is_short() {
         assert!(id.starts_with("/127.0.0.1:") && id.ends_with(&format!("/{server}")), "{id}");
     }
 }
+
+/// Whoever is declined stands in the audit log, with the reason and without a word of what it sent.
+#[test]
+fn the_declined_are_audited() {
+    let mut world = world(app(&["connect"]), 1);
+    ask(&mut world, 0, json!({"appKey": "other", "custom": "secret"}));
+    ask(&mut world, 0, json!({"custom": "secret"}));
+    let asked = hooks(&mut world).remove(0);
+    answer(&mut world, &asked, 403, "{}");
+    let lines: Vec<String> =
+        world.take_audit().iter().map(|line| serde_json::to_string(line).expect("JSON")).collect();
+    let line = |reason: &str| {
+        format!(
+            r#"{{"time":"2015-11-03T14:37:11.000Z","what":"refused","dialect":"wcs","address":"127.0.0.1","reason":"{reason}"}}"#
+        )
+    };
+    let expected = ["there is no application other", "REST hook connect failed: HTTP 403"].map(line);
+    assert_eq!(lines, expected);
+}

@@ -10,7 +10,7 @@ use super::judge::Outcome;
 use super::messages::text_of;
 use super::session::{Session, Stage};
 use super::table::CONNECT;
-use super::{Wcs, append_passing, draft, publish_own, scope};
+use super::{NAME, Wcs, append_passing, draft, publish_own, scope};
 use crate::event::Fact;
 use crate::ground::config::WcsApp;
 use crate::hub::Hub;
@@ -44,7 +44,7 @@ impl Wcs {
             }),
         };
         if let Some(info) = refusal {
-            return self.dismiss(hub, tag, &info);
+            return self.decline(hub, tag, &info);
         }
         session.app = key.into();
         session.stage = Stage::Connecting;
@@ -74,7 +74,7 @@ impl Wcs {
             Outcome::Decline(failure)
             | Outcome::Stop(failure, _)
             | Outcome::Tell(failure)
-            | Outcome::Terminate(failure) => self.dismiss(hub, tag, &failure.info(CONNECT)),
+            | Outcome::Terminate(failure) => self.decline(hub, tag, &failure.info(CONNECT)),
         }
     }
 
@@ -109,6 +109,14 @@ impl Wcs {
             }
             self.dismiss(hub, tag, "another session has this name; connect again");
         }
+    }
+
+    /// A client is not let in: as [`Wcs::dismiss`], and the audit log hears of it.
+    fn decline(&mut self, hub: &mut Hub, tag: u32, info: &str) {
+        if let Some(conn) = self.sessions.get(tag).and_then(|session| session.conn) {
+            hub.tell_declined(conn, NAME, info);
+        }
+        self.dismiss(hub, tag, info);
     }
 
     /// `fail`, then the end of the socket; no session begins, or none is left.

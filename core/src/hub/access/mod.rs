@@ -203,29 +203,40 @@ impl Hub {
             self.access.attempts.fail(peer, self.now.mono, &self.config.limits);
         }
         self.note(Level::Info, format!("{dialect}: {peer} was refused: {}", refusal.text));
+        let line = Audit { status: Some(status), reason: Some(refusal.text), who, ..Audit::default() };
+        self.audit_refusal(id, dialect, Some(head), line);
+    }
+
+    /// Somebody is refused who came in as far as a websocket: the audit log hears of it.
+    pub(crate) fn tell_declined(&mut self, id: ConnId, dialect: &'static str, reason: &str) {
+        let line = Audit { reason: Some(reason.to_owned()), ..Audit::default() };
+        self.audit_refusal(id, dialect, None, line);
+    }
+
+    fn audit_refusal(&mut self, id: ConnId, dialect: &'static str, head: Option<&Head<'_>>, line: Audit) {
         let second = self.now.mono.0 / 1_000;
         let (room, left_out) = self.access.audited.admit(second, self.config.limits.audits_per_s);
         if left_out > 0 {
             self.audit(Audit { what: What::LeftOut, lines: Some(left_out), ..Audit::default() });
         }
         if room {
-            let line = Audit { status: Some(status), reason: Some(refusal.text), who, ..Audit::default() };
-            self.audit_request(id, dialect, head, line);
+            self.audit_of(id, dialect, head, line);
         }
     }
 
     /// An operator asks for a change.
     pub(crate) fn tell_admin(&mut self, id: ConnId, dialect: &'static str, head: &Head<'_>) {
         let who = self.who(id).map(|who| who.name.clone());
-        self.audit_request(id, dialect, head, Audit { what: What::Admin, who, ..Audit::default() });
+        self.audit_of(id, dialect, Some(head), Audit { what: What::Admin, who, ..Audit::default() });
     }
 
-    fn audit_request(&mut self, id: ConnId, dialect: &'static str, head: &Head<'_>, line: Audit) {
+    fn audit_of(&mut self, id: ConnId, dialect: &'static str, head: Option<&Head<'_>>, line: Audit) {
         // Peers' words are in it, and no long ones.
         let chars_max = self.config.limits.note_chars as usize;
         let cut = |text: &str| Some(text.chars().take(chars_max).collect::<String>().into_boxed_str());
         let address = self.conns.get(id).map(|conn| conn.peer);
-        let (who, method, path) = (line.who.as_deref().and_then(cut), cut(head.method), cut(head.path));
+        let who = line.who.as_deref().and_then(cut);
+        let (method, path) = (head.and_then(|head| cut(head.method)), head.and_then(|head| cut(head.path)));
         let reason = line.reason.as_deref().and_then(cut).map(String::from);
         self.audit(Audit { dialect: Some(dialect), address, who, method, path, reason, ..line });
     }
