@@ -10,6 +10,7 @@ pub mod isymphony;
 pub mod native;
 pub mod outbox;
 pub mod problem;
+pub mod sep;
 pub mod wcs;
 pub mod webhook;
 pub mod xms;

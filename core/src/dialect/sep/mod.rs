@@ -1,0 +1,3 @@
+//! The SIP Event Package API: what SIP event packages say, for clients that speak HTTP.
+
+pub mod package;
