@@ -3,6 +3,7 @@
 mod access;
 mod calls;
 mod isymphony;
+mod sep;
 mod tls;
 mod wcs;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 pub use access::{Auth, Only, Right, Rights, Token, User};
 pub use calls::{Proxy, TlsBase};
 pub use isymphony::Isymphony;
+pub use sep::Sep;
 pub use tls::{ListenerTls, WallClock};
 pub use wcs::{ErrorEvent, HookPolicy, Keepalive, OnError, RestPolicy, Wcs, WcsApp, WcsTls};
 
@@ -21,7 +23,7 @@ use super::limits::Limits;
 use super::network::Network;
 
 /// The names of the dialects, as `[[listener]] dialects` lists them.
-pub const DIALECTS: &[&str] = &["xms", "native", "isymphony", "wcs"];
+pub const DIALECTS: &[&str] = &["xms", "native", "isymphony", "wcs", "sep"];
 
 /// The whole configuration of an engine.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +44,8 @@ pub struct Config {
     pub isymphony: Isymphony,
     /// `[wcs]`.
     pub wcs: Wcs,
+    /// `[sep]`.
+    pub sep: Sep,
     /// `[metrics] allow`: addresses beside loopback that may read `/healthz`, `/readyz` and `/metrics`.
     pub metrics_allow: Vec<Network>,
     /// `[[vocabulary]]`: rows that the config file adds, or that replace a built-in row of the same type.
