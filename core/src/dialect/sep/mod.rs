@@ -38,7 +38,7 @@ use agent::{Agent, Said};
 use change::{Change, Told};
 use routes::Face;
 pub(super) use routes::claims;
-use state::{Form, How, InstanceState, Subscription, Subscriptions};
+use state::{How, InstanceState, Subscription, Subscriptions};
 
 const NAME: &str = "sep";
 
@@ -228,25 +228,16 @@ impl Sep {
     /// there is one of it.
     fn call(&mut self, hub: &mut Hub, id: Uuid, last: bool) {
         let Some(subscription) = self.subscriptions.get(id) else { return };
-        let is_gone = subscription.ended.is_some_and(|ended| ended.how == How::Gone);
-        if subscription.notify.is_none() || is_gone {
-            return;
+        let Some(letter) = receiver::letter(subscription, hub.now.wall, &hub.config) else { return };
+        if !hub.outbox_full || last {
+            self.owed.remove(&id);
+            return append(hub, letter);
         }
-        if hub.outbox_full && !last {
-            if self.owed.is_empty() {
-                let at = hub.now.mono.plus_ms(hub.config.limits.sep_callback_pause_ms);
-                hub.deadlines.arm(at, Due::Dialect(self.place, OWED));
-            }
-            self.owed.insert(id);
-            return;
+        if self.owed.is_empty() {
+            let at = hub.now.mono.plus_ms(hub.config.limits.sep_callback_pause_ms);
+            hub.deadlines.arm(at, Due::Dialect(self.place, OWED));
         }
-        self.owed.remove(&id);
-        let document = match subscription.form {
-            Form::Xml => render::document(subscription, &hub.config),
-            Form::Json => json::document(subscription),
-        };
-        let letter = receiver::letter(hub, id, subscription.version, document);
-        append(hub, letter);
+        self.owed.insert(id);
     }
 
     /// A subscription that ended is over: its last document shows all instances terminated.

@@ -273,3 +273,6 @@ fn reachable(url: Box<str>, config: &Config) -> Result<Box<str>, Refusal> {
     }
     Ok(url)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::NAME;
 use super::change::Change;
+use super::state::{Form, How, Subscription};
+use super::{NAME, json, render};
 use crate::dialect::destination::request::content;
 use crate::dialect::destination::{USER_AGENT, again};
 use crate::event::vocabulary::Vocabulary;
@@ -83,9 +84,18 @@ pub fn removed(id: Uuid) -> Body {
     Body::Change(outbox::PART, removed.encode())
 }
 
-/// The letter that carries a version's document.
+/// The letter that tells a subscription's callback how it stands; `None`: nobody is to be told.
 #[must_use]
-pub fn letter(hub: &Hub, id: Uuid, version: u64, document: Document) -> Body {
+pub fn letter(of: &Subscription, wall: Wall, config: &Config) -> Option<Body> {
+    let is_gone = of.ended.is_some_and(|ended| ended.how == How::Gone);
+    if of.notify.is_none() || is_gone {
+        return None;
+    }
+    let (id, version) = (of.id, of.version);
+    let document = match of.form {
+        Form::Xml => render::document(of, config),
+        Form::Json => json::document(of),
+    };
     let text = |text: String| Fact::Text(text.into());
     let mut facts = vec![("content_type".into(), text(document.content_type))];
     facts.extend(document.fields.into_iter().map(|(name, value)| (Box::from(name), text(value))));
@@ -93,11 +103,10 @@ pub fn letter(hub: &Hub, id: Uuid, version: u64, document: Document) -> Body {
         Ok(body) => (CONTENT.into(), text(body)),
         Err(e) => (CONTENT_BASE64.into(), text(data_encoding::BASE64.encode(e.as_bytes()))),
     });
-    let wall = hub.now.wall;
     let event = Event {
         id: format!("{id}.{version}").into(),
         id_given: false,
-        source: hub.config.native.source.as_str().into(),
+        source: config.native.source.as_str().into(),
         event_type: CALLBACK.into(),
         subject: Some(format!("subscription/{id}").into()),
         time: wall.to_rfc3339().into(),
@@ -120,13 +129,13 @@ pub fn letter(hub: &Hub, id: Uuid, version: u64, document: Document) -> Body {
         summary: "".into(),
         event: Arc::new(event),
     };
-    Body::Change(outbox::PART, letter.encode())
+    Some(Body::Change(outbox::PART, letter.encode()))
 }
 
 /// A callback has answered 410: its subscription ends.
 pub fn disabled(hub: &mut Hub, destination: &str) {
     if let Some(id) = subscription_of(destination) {
-        let change = Change::Ended { id, how: super::state::How::Gone };
+        let change = Change::Ended { id, how: How::Gone };
         hub.append(Actor::Server(NAME), None, true, true, Body::Change(NAME, change.encode()));
     }
 }

@@ -208,3 +208,6 @@ pub fn error(status: u16, text: &str) -> Reply {
     out.extend_from_slice(b"</error>\n");
     Reply::new(status, "application/xml", out)
 }
+
+#[cfg(test)]
+mod tests;
