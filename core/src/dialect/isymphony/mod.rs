@@ -83,7 +83,7 @@ impl Isymphony {
             return;
         }
         if !hub.config.is_isymphony_open() {
-            if routes::is_served(&hub.config) {
+            if hub.config.listeners.iter().any(|listener| listener.serves(NAME)) {
                 let text = format!("isymphony: {} answers 503: {}", routes::EVENTS, routes::CLOSED);
                 hub.note(Level::Info, text);
             }

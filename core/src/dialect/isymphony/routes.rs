@@ -6,7 +6,7 @@ use super::{Isymphony, NAME};
 use crate::dialect::access::{self, Entry, Users};
 use crate::dialect::problem::problem;
 use crate::dialect::{Asker, Verdict};
-use crate::ground::config::{Config, Right};
+use crate::ground::config::Right;
 use crate::hub::Hub;
 use crate::wire::http::head::Head;
 use crate::wire::http::reply::Reply;
@@ -27,12 +27,6 @@ pub(super) const CLOSED: &str =
 
 pub(super) fn claims(path: &str) -> bool {
     path.strip_prefix("/communication_manager").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// Whether some listener has this dialect.
-pub(super) fn is_served(config: &Config) -> bool {
-    let named = |names: &Vec<String>| names.iter().any(|name| name == NAME);
-    config.listeners.iter().any(|listener| listener.dialects.as_ref().is_none_or(named))
 }
 
 /// The answer to a request that opens no websocket.
