@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Isymphony, NAME};
 use crate::dialect::access::{self, Entry, Users};
-use crate::dialect::problem::problem;
+use crate::dialect::problem::{no_websocket, problem};
 use crate::dialect::{Asker, Verdict};
 use crate::ground::config::Right;
 use crate::hub::Hub;
@@ -27,13 +27,6 @@ pub(super) const CLOSED: &str =
 
 pub(super) fn claims(path: &str) -> bool {
     path.strip_prefix("/communication_manager").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// The answer to a request that opens no websocket.
-pub(super) fn refused(wrong: handshake::Wrong) -> Reply {
-    let mut reply = problem(wrong.status, wrong.reason);
-    reply.fields.extend(wrong.fields);
-    reply
 }
 
 impl Isymphony {
@@ -76,7 +69,7 @@ impl Isymphony {
             return Some(problem(503, "this address is closed: the server has no credentials for it"));
         }
         if let Err(wrong) = handshake::judge(head) {
-            return Some(refused(wrong));
+            return Some(no_websocket(wrong));
         }
         access::origin(hub, head, NAME, |config| &config.isymphony.allowed_origins)
             .or_else(|| self.no_room(hub, asker.peer))

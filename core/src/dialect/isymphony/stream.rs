@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::{Isymphony, read, render, routes};
+use super::{Isymphony, read, render};
 use crate::dialect::Asker;
-use crate::dialect::problem::problem;
+use crate::dialect::problem::{no_websocket, problem};
 use crate::event::Fact;
 use crate::event::filter::{Clause, View};
 use crate::event::output::{Lending, Tail};
@@ -58,7 +58,7 @@ impl Isymphony {
     pub(super) fn open(&mut self, hub: &mut Hub, asker: Asker, head: &Head<'_>) {
         let accept = match handshake::judge(head) {
             Ok(accept) => accept,
-            Err(wrong) => return hub.reply(asker.conn, asker.request, routes::refused(wrong)),
+            Err(wrong) => return hub.reply(asker.conn, asker.request, no_websocket(wrong)),
         };
         let limits = &hub.config.limits;
         let terms = Terms {
