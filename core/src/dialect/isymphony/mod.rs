@@ -52,7 +52,6 @@ pub struct Isymphony {
     by_address: BTreeMap<IpAddr, u64>,
     /// Event types of the vocabulary, and others that came.
     types: BTreeSet<Box<str>>,
-    json: Vec<u8>,
     frame: Vec<u8>,
 }
 
@@ -68,7 +67,6 @@ impl Isymphony {
             sockets: Slots::default(),
             by_address: BTreeMap::new(),
             types: Vocabulary::isymphony_words(&hub.config.vocabulary),
-            json: Vec::new(),
             frame: Vec::new(),
         }
     }
@@ -135,10 +133,8 @@ impl Dialect for Isymphony {
         match projection::Isymphony::new(event, vocabulary, self.core_server_id()) {
             Ok(projected) => {
                 if channel.find(&projected) {
-                    self.json.clear();
-                    render::event(&projected, &mut self.json);
                     self.frame.clear();
-                    frame::text(&self.json, &mut self.frame);
+                    frame::text(&mut self.frame, |out| render::event(&projected, out));
                     channel.publish(&self.frame, seq, record.header.wall, None);
                 }
                 let word = projected.get("type").unwrap_or_default();
@@ -177,7 +173,8 @@ impl Dialect for Isymphony {
     }
 
     fn missed(&self, hub: &Hub, _stream: &Stream, events: u64) -> Option<Vec<u8>> {
-        let notice = || stream::text(&render::dropped(self.core_server_id(), events, hub.now.wall));
+        let id = self.core_server_id();
+        let notice = || stream::text(|out| render::dropped(id, events, hub.now.wall, out));
         hub.config.isymphony.dropped_notice.then(notice)
     }
 

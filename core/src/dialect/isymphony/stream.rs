@@ -21,10 +21,10 @@ use crate::wire::ws::{Message, frame, handshake};
 /// Types that a line of the log names at most.
 const NAMED_MAX: usize = 3;
 
-/// A text frame.
-pub(super) fn text(payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(payload.len() + 10);
-    frame::text(payload, &mut out);
+/// A text frame, alone.
+pub(super) fn text(render: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128);
+    frame::text(&mut out, render);
     out
 }
 
@@ -104,12 +104,12 @@ impl Isymphony {
             }
         };
         match read {
-            Err(wrong) => hub.say(id, text(&render::error(&wrong.correlation, &wrong.text, wall))),
+            Err(wrong) => hub.say(id, text(|out| render::error(&wrong.correlation, &wrong.text, wall, out))),
             Ok(filters) => {
                 self.note_unknown(hub, id, &filters.types);
                 // What is queued follows the old filters, and what comes after the answer the new ones.
                 hub.unfollow(id);
-                hub.say(id, text(&render::success(&filters.correlation, wall)));
+                hub.say(id, text(|out| render::success(&filters.correlation, wall, out)));
                 self.join(hub, id, filters.clause);
             }
         }
