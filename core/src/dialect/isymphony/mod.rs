@@ -12,7 +12,7 @@ pub mod render;
 mod routes;
 mod stream;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -29,6 +29,7 @@ use crate::ground::id::{ConnId, Seq};
 use crate::ground::slots::Slots;
 use crate::hub::Hub;
 use crate::hub::action::Level;
+use crate::hub::addresses::PerAddress;
 use crate::hub::conn::{Conn, Stream};
 use crate::hub::socket::{Backlog, CloseCode};
 use crate::log::record::{Actor, Body, Record};
@@ -49,7 +50,7 @@ pub struct Isymphony {
     core_server: Option<(Box<str>, Seq)>,
     /// The addresses of open websockets, by the tags of their streams.
     sockets: Slots<IpAddr>,
-    by_address: BTreeMap<IpAddr, u64>,
+    by_address: PerAddress,
     /// Event types of the vocabulary, and others that came.
     types: BTreeSet<Box<str>>,
     frame: Vec<u8>,
@@ -65,7 +66,7 @@ impl Isymphony {
             channel,
             core_server: None,
             sockets: Slots::default(),
-            by_address: BTreeMap::new(),
+            by_address: PerAddress::default(),
             types: Vocabulary::isymphony_words(&hub.config.vocabulary),
             frame: Vec::new(),
         }

@@ -32,7 +32,7 @@ impl Isymphony {
     /// Why one more websocket is too many, if so.
     pub(super) fn no_room(&self, hub: &Hub, peer: IpAddr) -> Option<Reply> {
         let limits = &hub.config.limits;
-        let from_there = self.by_address.get(&counted(peer)).copied().unwrap_or_default();
+        let from_there = self.by_address.of(counted(peer));
         let per_address = limits.isymphony_connections_per_address;
         let full = self.sockets.len() as u64 >= limits.isymphony_connections
             || per_address > 0 && from_there >= per_address;
@@ -41,17 +41,13 @@ impl Isymphony {
 
     fn enter(&mut self, peer: IpAddr) -> u32 {
         let address = counted(peer);
-        *self.by_address.entry(address).or_default() += 1;
+        self.by_address.enter(address);
         self.sockets.insert(address)
     }
 
     pub(super) fn leave(&mut self, tag: u32) {
-        let Some(address) = self.sockets.remove(tag) else { return };
-        if let Some(open) = self.by_address.get_mut(&address) {
-            *open -= 1;
-            if *open == 0 {
-                self.by_address.remove(&address);
-            }
+        if let Some(address) = self.sockets.remove(tag) {
+            self.by_address.leave(address);
         }
     }
 
