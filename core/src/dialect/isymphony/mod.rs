@@ -213,11 +213,8 @@ impl Dialect for Isymphony {
     }
 
     fn stop(&mut self, hub: &mut Hub) {
-        for id in hub.conns.ids() {
-            let own = |conn: &Conn| conn.stream().is_some_and(|stream| stream.dialect == self.channel);
-            if hub.conns.get(id).is_some_and(own) {
-                hub.close_socket(id, CloseCode::GOING_AWAY, "the server stops");
-            }
+        for id in hub.conns.streams_of(self.channel) {
+            hub.close_socket(id, CloseCode::GOING_AWAY, "the server stops");
         }
     }
 }
