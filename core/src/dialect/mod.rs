@@ -7,6 +7,7 @@ pub mod access;
 pub mod destination;
 pub mod isr;
 pub mod isymphony;
+pub mod json;
 pub mod native;
 pub mod outbox;
 pub mod problem;
