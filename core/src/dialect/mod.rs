@@ -11,6 +11,7 @@ pub mod json;
 pub mod native;
 pub mod outbox;
 pub mod problem;
+pub mod sep;
 pub mod wcs;
 pub mod webhook;
 pub mod xms;
