@@ -5,6 +5,7 @@
 
 pub mod http;
 pub mod proxy;
+pub mod sip;
 pub mod tls;
 pub mod ws;
 pub mod xml;

@@ -1,0 +1,3 @@
+//! SIP (RFC 3261) and its subscriptions (RFC 6665).
+
+pub mod subscriber;
