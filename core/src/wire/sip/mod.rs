@@ -1,5 +1,5 @@
 //! SIP (RFC 3261): [`message`] reads and writes requests and responses, [`fields`] holds their header fields, [`uri`]
-//! cuts addresses into their parts, [`stream`] finds messages on a connection.
+//! cuts addresses into their parts, [`stream`] finds messages on a connection. [`subscriber`] asks for events (RFC 6665).
 //!
 //! What is absent here: sockets, time, events, the hub.
 
@@ -7,6 +7,7 @@ pub mod fields;
 mod grammar;
 pub mod message;
 pub mod stream;
+pub mod subscriber;
 pub mod uri;
 
 /// Bounds of one message: rows of [`crate::ground::limits`].
