@@ -8,6 +8,7 @@ pub mod addresses;
 pub mod call;
 pub mod calls;
 pub mod conn;
+pub mod flow;
 pub mod socket;
 pub mod transport;
 
@@ -310,7 +311,7 @@ impl Hub {
     pub fn asked(&self, id: ConnId, request: u32) -> Option<Asked> {
         match &self.conns.get(id)?.machine {
             Machine::Http(server) => server.asked(request),
-            Machine::Stream(_) | Machine::Lingering | Machine::Client(_) => None,
+            Machine::Stream(_) | Machine::Lingering | Machine::Client(_) | Machine::Flow(_) => None,
         }
     }
 
