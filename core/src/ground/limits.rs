@@ -155,6 +155,10 @@ pub const SLICES_MAX: usize = 16;
 /// speed depends on it.
 pub const COMPACT_BYTES: u64 = 64 * 1024;
 
+/// The document of one SIP resource that partial ones are merged into. Fixed, because what stands in the log must be
+/// read again under every config. Beyond: the partial one is not taken, and the full state is asked for.
+pub const SIP_DOCUMENT_BYTES: usize = 256 * 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;

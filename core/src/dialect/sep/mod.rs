@@ -2,4 +2,5 @@
 //! documents and in callbacks.
 
 pub mod change;
+pub mod package;
 pub mod state;

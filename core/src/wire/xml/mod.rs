@@ -216,6 +216,12 @@ fn read_start(start: &BytesStart<'_>, at: u64, bounds: Bounds) -> Result<Token, 
     Ok(Token::Start { name, attributes, at })
 }
 
+/// Whether all characters are such as XML allows (section 2.2), and so can be carried in a document.
+#[must_use]
+pub fn is_text(text: &str) -> bool {
+    text.chars().all(strict::is_char)
+}
+
 /// Appends `text` as an attribute's value that is ASCII alone: what is special or not ASCII becomes a reference,
 /// and what XML 1.0 section 2.2 forbids becomes U+FFFD.
 pub fn write_ascii_value(text: &str, out: &mut Vec<u8>) {

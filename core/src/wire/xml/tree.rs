@@ -16,8 +16,9 @@ const XML: &str = "http://www.w3.org/XML/1998/namespace";
 /// What no prefix but `xmlns` means.
 const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
 
-/// An element.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+/// An element. Two are equal if they mean the same: prefixes, declarations, the order of attributes and where they stood
+/// are not looked at.
+#[derive(Clone, Eq, Debug, Default)]
 pub struct Element {
     /// The prefix that it was written with, and is written with again; empty is none.
     pub prefix: Box<str>,
@@ -35,8 +36,8 @@ pub struct Element {
     pub at: u64,
 }
 
-/// An attribute.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// An attribute. Two are equal if they mean the same, whatever their prefixes.
+#[derive(Clone, Eq, Debug)]
 pub struct Attribute {
     /// Empty is none.
     pub prefix: Box<str>,
@@ -194,6 +195,21 @@ where
     }
 }
 
+impl PartialEq for Attribute {
+    fn eq(&self, other: &Attribute) -> bool {
+        self.is(&other.namespace, &other.name) && self.value == other.value
+    }
+}
+
+impl PartialEq for Element {
+    fn eq(&self, other: &Element) -> bool {
+        self.is(&other.namespace, &other.name)
+            && self.attributes.len() == other.attributes.len()
+            && self.attributes.iter().all(|a| other.attributes.contains(a))
+            && self.children == other.children
+    }
+}
+
 impl Attribute {
     /// Whether it is this one; an empty namespace is none.
     #[must_use]
@@ -347,6 +363,13 @@ fn write_value(value: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"=\"");
     escape(value, true, out);
     out.push(b'"');
+}
+
+/// Appends ` name="value"`; what XML 1.0 section 2.2 forbids becomes U+FFFD.
+pub fn write_attribute(name: &str, value: &str, out: &mut Vec<u8>) {
+    out.push(b' ');
+    out.extend_from_slice(name.as_bytes());
+    write_value(value, out);
 }
 
 /// Appends `text` as an element's text. What XML 1.0 section 2.2 forbids becomes U+FFFD.
