@@ -4,6 +4,7 @@
 //! [`Step::Fault`]. Where the input was split never changes what it says (the splitting property).
 
 pub mod http;
+pub mod multipart;
 pub mod proxy;
 pub mod sip;
 pub mod tls;
