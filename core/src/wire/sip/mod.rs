@@ -1,8 +1,10 @@
 //! SIP (RFC 3261): [`message`] reads and writes requests and responses, [`fields`] holds their header fields, [`uri`]
-//! cuts addresses into their parts, [`stream`] finds messages on a connection.
+//! cuts addresses into their parts, [`stream`] finds messages on a connection, [`dialog`] and [`subscriber`] keep
+//! subscriptions (RFC 6665).
 //!
 //! What is absent here: sockets, time, events, the hub.
 
+pub mod dialog;
 pub mod fields;
 mod grammar;
 pub mod message;

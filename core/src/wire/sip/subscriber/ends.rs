@@ -100,7 +100,9 @@ impl End {
     pub(super) fn of_initial(status: u16, retry_after_s: Option<u32>) -> End {
         let (reason, next) = match status {
             404 | 410 | 485 | 604 => (Reason::Noresource, Next::Never),
-            401 | 403 | 405 | 406 | 407 | 415 | 416 | 420 | 489 | 501 | 603 => (Reason::Rejected, Next::Never),
+            401 | 403 | 405 | 406 | 407 | 415 | 416 | 420 | 489 | 501 | 603 => {
+                (Reason::Rejected, Next::Never)
+            }
             408 => (Reason::Timeout, Next::Backoff),
             _ => (Reason::Giveup, Next::Backoff),
         };
@@ -115,7 +117,9 @@ impl End {
     pub(super) fn of_refresh(status: u16, retry_after_s: Option<u32>) -> Option<End> {
         match status {
             481 => Some(End { reason: Reason::Deactivated, status: Some(481), next: Next::AtOnce }),
-            404 | 405 | 410 | 416 | 480..=485 | 489 | 501 | 604 => Some(End::of_initial(status, retry_after_s)),
+            404 | 405 | 410 | 416 | 480..=485 | 489 | 501 | 604 => {
+                Some(End::of_initial(status, retry_after_s))
+            }
             _ => None,
         }
     }
