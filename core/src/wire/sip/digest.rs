@@ -265,4 +265,3 @@ impl fmt::Display for Quoted<'_> {
         grammar::quote(self.0, f)
     }
 }
-
