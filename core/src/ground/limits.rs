@@ -139,6 +139,8 @@ limits! {
     sip_flow_bytes = 262_144, "Bytes that wait for a SIP connection that is not open yet. Beyond: the request fails as if its transport had.";
     sip_flow_idle_ms = 120_000, "A SIP connection on which no message goes or comes, and no answer is awaited. Beyond: closed.";
     sip_dial_ms = 5_000, "Time that an attempt to open a SIP connection has, its TLS handshake included. Beyond: UDP if only the length asked for TCP, else the next address.";
+    sip_forks = 8, "Dialogs that one SUBSCRIBE may make when it is forked. Beyond: a NOTIFY of a further one is answered 481.";
+    sip_dialog_bytes = 4_096, "Route, contact and tag of a NOTIFY, as a dialog keeps them. Beyond: 513.";
     sip_names = 4_096, "Host names of SIP URIs that are being resolved or remembered. Beyond: the oldest that is resolved is forgotten, and a request fails if none is.";
     sip_name_ms = 60_000, "How long their addresses are remembered.";
     sip_resolve_ms = 10_000, "Time that resolving a name has. Beyond: it has no address.";
