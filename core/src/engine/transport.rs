@@ -8,6 +8,7 @@ use super::{Engine, Outbound};
 use crate::dialect::Asker;
 use crate::ground::config::Listener;
 use crate::ground::id::ConnId;
+use crate::ground::network::is_in;
 use crate::ground::time::Mono;
 use crate::hub::Hub;
 use crate::hub::action::{Action, Level};
@@ -294,8 +295,7 @@ impl Engine {
             // There a header before all requests says it, and no field is believed.
             && let Some(Listener { proxies, proxy_protocol: false, .. }) = listener
         {
-            let is_proxy = |address: IpAddr| proxies.iter().any(|network| network.contains(address));
-            match forwarded::client(head, is_proxy) {
+            match forwarded::client(head, |address| is_in(address, proxies)) {
                 Err(wrong) => fault = Some(wrong),
                 Ok(client) if !change_peer(conn, client.unwrap_or(proxy), addresses, most) => {
                     change_peer(conn, proxy, addresses, 0);
@@ -311,7 +311,7 @@ impl Engine {
     pub(super) fn is_shut_out(&mut self, asker: Asker) -> bool {
         let listener = self.hub.config.listeners.get(usize::from(asker.via.0));
         let Some(allow) = listener.and_then(|listener| listener.allow.as_deref()) else { return false };
-        let is_out = !allow.iter().any(|network| network.contains(asker.peer));
+        let is_out = !is_in(asker.peer, allow);
         if is_out {
             self.hub.give_reason(None, format!("allow = [\"{}\"] in its [[listener]] admits it", asker.peer));
         }

@@ -110,6 +110,12 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// Whether it has this dialect.
+    #[must_use]
+    pub fn serves(&self, dialect: &str) -> bool {
+        self.dialects.as_ref().is_none_or(|names| names.iter().any(|name| name == dialect))
+    }
+
     /// Takes over what can change while connections are open. Those keep what they began with.
     pub fn reload(&mut self, new: Listener) {
         if self.tls.is_some() == new.tls.is_some() {

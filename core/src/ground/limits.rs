@@ -128,6 +128,9 @@ limits! {
     wcs_unsent_messages = 1_000, "Messages that wait for a WCS client whose socket is full. Beyond: closed with 1013.";
     wcs_unsent_bytes = 1_048_576, "Bytes that wait for a WCS client whose socket is full. Beyond: closed with 1013.";
     wcs_connect_ms = 5_000, "Time that each attempt to connect to a WCS backend has. Beyond: the next attempt.";
+    sip_head_bytes = 65_536, "Start line and header fields of a SIP message; the largest datagram must have room (RFC 3261 section 18.1.1). Beyond: 513, a connection is closed.";
+    sip_fields = 256, "Header fields of a SIP message, each hop counted. Beyond: 513, a connection is closed.";
+    sip_body_bytes = 1_048_576, "Body of a SIP message on a connection: states of a resource list may be large. Beyond: 513 and closed.";
     stream_drain_ms = 2_000, "After DELETE or at a stop, the time a stream has to take what is queued.";
     shutdown_ms = 5_000, "From the signal to stop until connections that are still open are closed.";
     notes_per_s = 100, "Lines a second that peers' doings may add to the server's own log. Beyond: left out, and their number told.";
@@ -151,6 +154,10 @@ pub const SLICES_MAX: usize = 16;
 /// Sent bytes that are kept before those that wait, until moving the latter to the front pays. Fixed, because only
 /// speed depends on it.
 pub const COMPACT_BYTES: u64 = 64 * 1024;
+
+/// The document of one SIP resource that partial ones are merged into. Fixed, because what stands in the log must be
+/// read again under every config. Beyond: the partial one is not taken, and the full state is asked for.
+pub const SIP_DOCUMENT_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {

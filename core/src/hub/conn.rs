@@ -249,9 +249,18 @@ impl Conns {
     /// The ids of all connections, in order of their slots.
     #[must_use]
     pub fn ids(&self) -> Vec<ConnId> {
-        self.slots
-            .iter()
-            .map(|(slot, _)| ConnId { slot, generation: self.generations[slot as usize] })
-            .collect()
+        self.iter().map(|(id, _)| id).collect()
+    }
+
+    /// The ids of a dialect's streams, in order of their slots.
+    #[must_use]
+    pub fn streams_of(&self, dialect: u8) -> Vec<ConnId> {
+        let own = |conn: &Conn| conn.stream().is_some_and(|stream| stream.dialect == dialect);
+        self.iter().filter(|(_, conn)| own(conn)).map(|(id, _)| id).collect()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
+        let generation = |slot: u32| self.generations[slot as usize];
+        self.slots.iter().map(move |(slot, conn)| (ConnId { slot, generation: generation(slot) }, conn))
     }
 }

@@ -23,6 +23,7 @@ use crate::event::channel::Channel;
 use crate::event::output::Tail;
 use crate::event::repeats::Repeats;
 use crate::event::vocabulary::Vocabulary;
+use crate::event::{Data, Event, Fact};
 use crate::ground::config::{Config, Place};
 use crate::ground::deadline::{Deadlines, Due};
 use crate::ground::id::{ConnId, Epoch, Seq};
@@ -114,6 +115,9 @@ struct Undurable {
     speaker: u8,
     reply: Reply,
 }
+
+/// Members of an object, in their order.
+type Facts = Vec<(Box<str>, Fact)>;
 
 /// The head of an endless answer.
 #[derive(Clone, Debug)]
@@ -223,6 +227,29 @@ impl Hub {
     /// Who asked for these records of the log.
     pub(crate) fn take_read(&mut self, ticket: u64) -> Option<(u8, u32)> {
         self.reads.remove(&ticket)
+    }
+
+    /// An event of the server's own, not yet published.
+    pub fn draft(
+        &mut self,
+        event_type: &str,
+        subject: Option<Box<str>>,
+        scope: Facts,
+        facts: Facts,
+    ) -> Event {
+        Event {
+            id_given: false,
+            id: self.rng.uuid_v7(self.now.wall).to_string().into_boxed_str(),
+            source: self.config.native.source.as_str().into(),
+            event_type: event_type.into(),
+            subject,
+            time: self.now.wall.to_rfc3339().into_boxed_str(),
+            wall: self.now.wall,
+            content_type: None,
+            schema: None,
+            extensions: scope,
+            data: Data::Facts(facts),
+        }
     }
 
     /// Sends a record on its way into the log.
