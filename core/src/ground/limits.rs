@@ -131,6 +131,7 @@ limits! {
     sip_head_bytes = 65_536, "Start line and header fields of a SIP message; the largest datagram must have room (RFC 3261 section 18.1.1). Beyond: 513, a connection is closed.";
     sip_fields = 256, "Header fields of a SIP message, each hop counted. Beyond: 513, a connection is closed.";
     sip_body_bytes = 1_048_576, "Body of a SIP message on a connection: states of a resource list may be large. Beyond: 513 and closed.";
+    sip_list_resources = 1_000, "Resources that one entry's list brings, when the peer is a resource-list server. Beyond: left out, and counted.";
     stream_drain_ms = 2_000, "After DELETE or at a stop, the time a stream has to take what is queued.";
     shutdown_ms = 5_000, "From the signal to stop until connections that are still open are closed.";
     notes_per_s = 100, "Lines a second that peers' doings may add to the server's own log. Beyond: left out, and their number told.";

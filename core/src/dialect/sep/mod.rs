@@ -3,4 +3,5 @@
 
 pub mod change;
 pub mod package;
+pub mod rlmi;
 pub mod state;
