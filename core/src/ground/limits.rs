@@ -131,6 +131,7 @@ limits! {
     sip_head_bytes = 65_536, "Start line and header fields of a SIP message; the largest datagram must have room (RFC 3261 section 18.1.1). Beyond: 513, a connection is closed.";
     sip_fields = 256, "Header fields of a SIP message, each hop counted. Beyond: 513, a connection is closed.";
     sip_body_bytes = 1_048_576, "Body of a SIP message on a connection: states of a resource list may be large. Beyond: 513 and closed.";
+    sip_list_resources = 1_000, "Resources that one entry's list brings, when the peer is a resource-list server. Beyond: left out, and counted.";
     sip_requests = 65_536, "SIP requests of ours that wait for their turn or their answer. Beyond: the new one fails as if its transport had.";
     sip_requests_remembered = 65_536, "SIP requests of peers whose copies are recognised, for 32 s each over UDP. Beyond: dropped, and the peer sends it again.";
     sip_strangers_per_address_per_s = 50, "Answers in a second to SIP requests of one address that belong to no subscription; of IPv6 64 bits are an address. Beyond: dropped.";
