@@ -7,6 +7,8 @@ pub mod fields;
 mod grammar;
 pub mod message;
 pub mod stream;
+#[cfg(test)]
+mod torture;
 pub mod uri;
 
 /// Bounds of one message: rows of [`crate::ground::limits`].
