@@ -330,7 +330,7 @@ fn read_field(line: &[u8], fields: &mut Fields, fields_max: usize) -> Result<(),
     let name = fields::registered(name);
     if name == "Via" {
         // One hop a line, so that the first line is the first hop.
-        grammar::split(text, b',').take(fields_max + 1).for_each(|hop| fields.push("Via", hop));
+        grammar::split(text, b',').take(fields_max.saturating_add(1)).for_each(|hop| fields.push("Via", hop));
     } else {
         fields.add(name, text.into());
     }

@@ -114,7 +114,7 @@ fn take_head<'a>(
         *input = &input[blank..];
     }
     let (before, limit) = (come.len(), bounds.head_bytes);
-    let piece = &input[..input.len().min((limit + 1).saturating_sub(before))];
+    let piece = &input[..input.len().min(limit.saturating_add(1).saturating_sub(before))];
     if before > 0 {
         come.extend_from_slice(piece);
     }
