@@ -187,6 +187,7 @@ fn rights<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Option<Rights> {
             "publish" => rights.publish = true,
             "read" => rights.read = true,
             "admin" => rights.admin = true,
+            "subscribe" => rights.subscribe = true,
             _ => return Err(String::new()),
         }
         Ok(())
