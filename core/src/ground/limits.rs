@@ -144,6 +144,17 @@ limits! {
     sip_names = 4_096, "Host names of SIP URIs that are being resolved or remembered. Beyond: the oldest that is resolved is forgotten, and a request fails if none is.";
     sip_name_ms = 60_000, "How long their addresses are remembered.";
     sip_resolve_ms = 10_000, "Time that resolving a name has. Beyond: it has no address.";
+    sep_subscriptions = 20_000, "SIP subscriptions over HTTP, those that have not ended. Beyond: 503 with Retry-After.";
+    sep_entries = 200, "Entries of one subscription's list. Beyond: 422.";
+    sep_body_bytes = 262_144, "Body of a SEP request. Beyond: 413.";
+    sep_depth = 32, "Nesting of elements in a SEP request. Beyond: 400.";
+    sep_attributes = 64, "Attributes of one element in a SEP request. Beyond: 400.";
+    sep_accepts = 16, "Body types that one subscription accepts. Beyond: 422.";
+    sep_expires_ms = 604_800_000, "How far ahead a subscription may end. Beyond: it ends then, and the answer says so.";
+    sep_ended_ms = 3_600_000, "How long a subscription that ended is answered with 410, and its callback tried. Beyond: 404, and what still waits is dead.";
+    sep_callbacks = 1_000, "Callbacks of one subscription that wait. Beyond: the oldest is a dead letter; each of the others is a full state.";
+    sip_leave_ms = 5_000, "At a stop without a log, the time in which SIP subscriptions are ended at their notifiers. Beyond: they are left to run out.";
+    sep_callback_pause_ms = 1_000, "While `[outbox] pending_bytes` is reached, the time after which a callback is offered again, with the latest state.";
     stream_drain_ms = 2_000, "After DELETE or at a stop, the time a stream has to take what is queued.";
     shutdown_ms = 5_000, "From the signal to stop until connections that are still open are closed.";
     notes_per_s = 100, "Lines a second that peers' doings may add to the server's own log. Beyond: left out, and their number told.";

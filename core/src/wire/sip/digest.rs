@@ -265,3 +265,235 @@ impl fmt::Display for Quoted<'_> {
         grammar::quote(self.0, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credential(realm: &str, user: &str, password: &str) -> Credential {
+        Credential { realm: realm.into(), user: user.into(), password: password.into() }
+    }
+
+    /// The parameter of an answer.
+    fn param(line: &str, name: &str) -> Option<String> {
+        let (_, params) = line.split_once(' ').unwrap();
+        let params: Vec<_> = grammar::split(params, b',').filter_map(grammar::param).collect();
+        grammar::find(&params, name).map(|value| grammar::unquoted(value).into())
+    }
+
+    #[test]
+    fn s53_responses_are_those_of_the_rfcs() {
+        let mufasa = credential("", "Mufasa", "Circle of Life");
+        let rfc7616 = |algorithm| {
+            format!(
+                "Digest realm=\"http-auth@example.org\", qop=\"auth, auth-int\", algorithm={algorithm}, \
+                 nonce=\"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v\", \
+                 opaque=\"FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS\""
+            )
+        };
+        let check = |challenge: &str, who: &Credential, ask: (&str, &str), cnonce: &str, expected: &str| {
+            let digests = Digests::read(challenge).unwrap();
+            let line = digests.answer(who, ask.0, ask.1, 1, cnonce);
+            assert_eq!(param(&line, "response").as_deref(), Some(expected), "{challenge}: {line}");
+        };
+        // RFC 7616 section 3.9.1.
+        let (ask, cnonce) = (("GET", "/dir/index.html"), "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ");
+        check(&rfc7616("MD5"), &mufasa, ask, cnonce, "8ca523f5e9506fed4657c9700eebdbec");
+        let sha256 = "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1";
+        check(&rfc7616("SHA-256"), &mufasa, ask, cnonce, sha256);
+        // RFC 7616 section 3.9.2, with the response of its erratum 4897.
+        let doe = credential("", "J\u{e4}s\u{f8}n Doe", "Secret, or not?");
+        let challenge = "Digest realm=\"api@example.org\", qop=\"auth\", algorithm=SHA-512-256, \
+                         nonce=\"5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK\", \
+                         opaque=\"HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS\", charset=UTF-8";
+        let cnonce = "NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v";
+        let sha512256 = "3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5";
+        check(challenge, &doe, ("GET", "/doe.json"), cnonce, sha512256);
+        // RFC 2617 section 3.5.
+        let challenge = "Digest realm=\"testrealm@host.com\", qop=\"auth,auth-int\", \
+                         nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", \
+                         opaque=\"5ccc069c403ebaf9f0171e9517f40e41\"";
+        let mufasa = credential("", "Mufasa", "Circle Of Life");
+        let md5 = "6629fae49393a05397450978507c4ef1";
+        check(challenge, &mufasa, ("GET", "/dir/index.html"), "0a4f113b", md5);
+        // RFC 2069 section 2.4, with the response of its erratum 749.
+        let challenge = "Digest realm=\"testrealm@host.com\", \
+                         nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", \
+                         opaque=\"5ccc069c403ebaf9f0171e9517f40e41\"";
+        let mufasa = credential("", "Mufasa", "CircleOfLife");
+        check(challenge, &mufasa, ("GET", "/dir/index.html"), "", "1949323746fe6a43ef61f9606e7febea");
+        // reference/sep.md section 2.7.
+        let alice = credential("", "alice", "secret");
+        for (algorithm, expected) in [
+            ("", "c3fed1aa6418e17870bee3745143aa39"),
+            (", algorithm=md5", "c3fed1aa6418e17870bee3745143aa39"),
+            (", algorithm=SHA-256", "a15b336a10e76b41b993867d80d33eb4c16c12142aa9c215bc7a2cb89faa52d2"),
+        ] {
+            let nonce = "nonce=\"84a4cc6f3082121f32b42a2187831a9e\"";
+            let challenge = format!("Digest realm=\"example.test\", qop=\"auth\", {nonce}{algorithm}");
+            check(&challenge, &alice, ("SUBSCRIBE", "sip:bill@example.com"), "0a4f113b", expected);
+        }
+    }
+
+    #[test]
+    fn an_answer_repeats_what_was_said_and_no_more() {
+        let who = credential("r", "a\"b", "p");
+        for (challenge, expected) in [
+            (
+                "Digest realm=\"r\", nonce=\"n\"",
+                "Digest username=\"a\\\"b\",realm=\"r\",nonce=\"n\",uri=\"sip:x\",response=\"\"",
+            ),
+            (
+                "digest qop=\"auth-int,auth\",  opaque = \"o\\\\p\",realm=\"r\",nonce=\"n\",algorithm=sha-256",
+                "Digest username=\"a\\\"b\",realm=\"r\",nonce=\"n\",uri=\"sip:x\",response=\"\",\
+                 algorithm=SHA-256,opaque=\"o\\\\p\",qop=auth,nc=0000002a,cnonce=\"c\"",
+            ),
+        ] {
+            let mut line = Digests::read(challenge).unwrap().answer(&who, "SUBSCRIBE", "sip:x", 42, "c");
+            let from = line.find("response=\"").unwrap() + "response=\"".len();
+            let len = line[from..].find('"').unwrap();
+            line.replace_range(from..from + len, "");
+            assert_eq!(line, expected);
+        }
+    }
+
+    /// A conversation: each response is its status line's number and its challenges.
+    struct Conversation {
+        authority: Authority,
+        rng: Rng,
+        request: Message,
+    }
+
+    impl Conversation {
+        fn new() -> Conversation {
+            let credentials = vec![
+                credential("a.test", "alice", "1"),
+                credential("*", "anyone", "2"),
+                credential("b.test", "bob", "3"),
+            ];
+            Conversation {
+                authority: Authority::new(credentials),
+                rng: Rng::new(1),
+                request: Message::request("SUBSCRIBE", "sip:bill@example.com"),
+            }
+        }
+
+        /// Whether the request goes again after these challenges.
+        fn challenged(&mut self, challenges: &[(&str, &str)]) -> bool {
+            let before = self.request.clone();
+            let mut response = Message::response(&self.request, 401, "Unauthorized");
+            for (name, challenge) in challenges {
+                response.fields.push(name, *challenge);
+            }
+            let goes = self.authority.answer(&mut self.rng, &response, &mut self.request);
+            assert!(goes || self.request == before, "a request that does not go is left as it was");
+            goes
+        }
+
+        /// Of each answer in the request: the field, the user, the algorithm, the nonce and its count.
+        fn sent(&self) -> Vec<String> {
+            let lines = FIELDS.iter().flat_map(|(_, name)| {
+                self.request.fields.lines(name).map(move |line| {
+                    let get = |param_name| param(line, param_name).unwrap_or_default();
+                    format!("{name} {} {} {} {}", get("username"), get("algorithm"), get("nonce"), get("nc"))
+                })
+            });
+            lines.collect()
+        }
+    }
+
+    const WWW: &str = "WWW-Authenticate";
+    const PROXY: &str = "Proxy-Authenticate";
+
+    #[test]
+    fn s16_the_topmost_challenge_of_each_realm_is_answered() {
+        let mut talk = Conversation::new();
+        assert!(talk.challenged(&[
+            (WWW, "Basic realm=\"a.test\""),
+            (WWW, "Digest realm=\"a.test\",nonce=\"1\",algorithm=SHA-512,qop=\"auth\""),
+            (WWW, "Digest realm=\"a.test\",nonce=\"2\",algorithm=MD5,qop=\"auth-int\""),
+            (WWW, "Digest realm=\"a.test\",nonce=\"3\",algorithm=SHA-256,qop=\"auth\""),
+            (WWW, "Digest realm=\"a.test\",nonce=\"4\",algorithm=MD5,qop=\"auth\""),
+            (WWW, "Digest realm=\"b.test\",nonce=\"5\""),
+            (PROXY, "Digest realm=\"proxy.test\",nonce=\"6\",algorithm=SHA-512-256,qop=\"auth\""),
+        ]));
+        assert_eq!(
+            talk.sent(),
+            [
+                "Authorization alice SHA-256 3 00000001",
+                "Authorization bob  5 ",
+                "Proxy-Authorization anyone SHA-512-256 6 00000001"
+            ]
+        );
+    }
+
+    #[test]
+    fn s16_refused_credentials_are_not_sent_again() {
+        let mut talk = Conversation::new();
+        assert!(talk.challenged(&[(WWW, "Digest realm=\"a.test\",nonce=\"1\",qop=\"auth\"")]));
+        assert!(!talk.challenged(&[(WWW, "Digest realm=\"a.test\",nonce=\"1\",qop=\"auth\"")]));
+        assert!(!talk.challenged(&[(WWW, "Digest realm=\"a.test\",nonce=\"2\",qop=\"auth\"")]));
+        assert!(!talk.challenged(&[(WWW, "Digest realm=\"a.test\",nonce=\"1\",qop=\"auth\",stale=true")]));
+        assert!(!talk.challenged(&[]) && !talk.challenged(&[(WWW, "Basic realm=\"a.test\"")]));
+        // Without a credential for all there is nothing to send.
+        let mut talk = Conversation::new();
+        talk.authority.credentials.remove(1);
+        assert!(!talk.challenged(&[(WWW, "Digest realm=\"other.test\",nonce=\"1\"")]));
+    }
+
+    #[test]
+    fn s16_a_stale_nonce_is_replaced_once() {
+        let mut talk = Conversation::new();
+        let challenge = |nonce: u8, stale: bool| {
+            format!("Digest realm=\"a.test\",nonce=\"{nonce}\",qop=\"auth\",stale={stale}")
+        };
+        assert!(talk.challenged(&[(WWW, &challenge(1, false))]));
+        assert!(talk.challenged(&[(WWW, &challenge(2, true))]));
+        assert_eq!(talk.sent(), ["Authorization alice  2 00000001"]);
+        assert!(!talk.challenged(&[(WWW, &challenge(3, true))]));
+        // The next request begins anew, with the same nonce too.
+        talk.request.fields.remove("Authorization");
+        assert!(talk.challenged(&[(WWW, &challenge(2, false))]));
+        assert_eq!(talk.sent(), ["Authorization alice  2 00000002"]);
+        assert!(talk.challenged(&[(WWW, &challenge(3, true))]));
+    }
+
+    #[test]
+    fn s16_what_a_proxy_accepted_is_sent_again_counted_on() {
+        let mut talk = Conversation::new();
+        let proxy = "Digest realm=\"a.test\",nonce=\"1\",opaque=\"o\",qop=\"auth\"";
+        assert!(talk.challenged(&[(PROXY, proxy)]));
+        assert!(talk.challenged(&[(WWW, "Digest realm=\"b.test\",nonce=\"2\",qop=\"auth\"")]));
+        assert_eq!(talk.sent(), ["Authorization bob  2 00000001", "Proxy-Authorization alice  1 00000002"]);
+        let again = talk.request.fields.get("Proxy-Authorization").unwrap().to_owned();
+        assert_eq!(param(&again, "opaque").as_deref(), Some("o"));
+        // The same realm behind the proxy is another server's.
+        let mut talk = Conversation::new();
+        assert!(talk.challenged(&[(PROXY, proxy)]) && talk.challenged(&[(WWW, proxy)]));
+    }
+
+    #[test]
+    fn nonces_are_bounded() {
+        let mut talk = Conversation::new();
+        for nonce in 0..2 * SIP_NONCES {
+            talk.request.fields.remove("Authorization");
+            assert!(talk.challenged(&[(WWW, &format!("Digest realm=\"a.test\",nonce=\"{nonce}\""))]));
+        }
+        assert_eq!(talk.authority.nonces.len(), SIP_NONCES);
+    }
+
+    #[test]
+    fn malformed_challenges_are_passed_over() {
+        for line in
+            ["", "Digest", "Digest realm", "Digest realm=\"a", "Digest ,,=,", "Digest nonce=\"1\"", "Basic x"]
+        {
+            assert!(Digests::read(line).is_none(), "{line}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let shown = format!("{:?}", Authority::new(vec![credential("a.test", "alice", "hunter2")]));
+        assert!(shown.contains("alice") && !shown.contains("hunter2"), "{shown}");
+    }
+}
