@@ -171,6 +171,7 @@ fn make_shards(
             engine: Engine::new(settings.config.clone(), place, seed()?),
             clock,
             acceptors: acceptors.collect::<io::Result<_>>()?,
+            udp: Vec::new(),
             port: Port::new(usize::from(shard), Arc::clone(process)),
             limits: settings.config.limits.clone(),
         })

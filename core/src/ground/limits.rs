@@ -128,11 +128,20 @@ limits! {
     wcs_unsent_messages = 1_000, "Messages that wait for a WCS client whose socket is full. Beyond: closed with 1013.";
     wcs_unsent_bytes = 1_048_576, "Bytes that wait for a WCS client whose socket is full. Beyond: closed with 1013.";
     wcs_connect_ms = 5_000, "Time that each attempt to connect to a WCS backend has. Beyond: the next attempt.";
+    sip_head_bytes = 65_536, "Start line and header fields of a SIP message; the largest datagram must have room (RFC 3261 section 18.1.1). Beyond: 513, a connection is closed.";
+    sip_fields = 256, "Header fields of a SIP message, each hop counted. Beyond: 513, a connection is closed.";
+    sip_body_bytes = 1_048_576, "Body of a SIP message on a connection: states of a resource list may be large. Beyond: 513 and closed.";
     stream_drain_ms = 2_000, "After DELETE or at a stop, the time a stream has to take what is queued.";
     shutdown_ms = 5_000, "From the signal to stop until connections that are still open are closed.";
     notes_per_s = 100, "Lines a second that peers' doings may add to the server's own log. Beyond: left out, and their number told.";
     audits_per_s = 100, "Refusals a second that the audit log gets. Beyond: left out, and their number told.";
     note_chars = 1_000, "Characters of such a line. Beyond: left out.";
+    sip_connections = 1_024, "Connections that are made to SIP peers; those that are accepted count as `connections`. Beyond: none is made, and what was to go there fails.";
+    sip_connect_ms = 5_000, "From dialing a SIP peer until it is connected; with TLS `tls_handshake_ms` more. Beyond: given up.";
+    sip_unsent_bytes = 1_048_576, "Bytes that wait for a SIP peer whose connection is full. Beyond: closed.";
+    udp_receive_bytes = 4_194_304, "Kernel receive buffer of each UDP socket: answers to a burst of requests come as a burst. The kernel lowers it to net.core.rmem_max. Beyond: lost, and the sender repeats.";
+    udp_send_bytes = 1_048_576, "Kernel send buffer of each UDP socket. Beyond: lost, counted, and repeated by its timer.";
+    turn_datagrams = 256, "Datagrams that are read from one UDP socket in a turn of the loop, so that a flood does not hold up the rest.";
     turn_accepts = 64, "Connections that one listener accepts in a turn of the loop, so that a burst of them does not hold up those that are open.";
     turn_reads = 16, "Reads of one socket in a turn of the loop, so that one peer starves nobody.";
     turn_write_bytes = 1_048_576, "Bytes written to one socket in a turn of the loop.";
@@ -145,6 +154,10 @@ pub const SLICES_MAX: usize = 16;
 /// Sent bytes that are kept before those that wait, until moving the latter to the front pays. Fixed, because only
 /// speed depends on it.
 pub const COMPACT_BYTES: u64 = 64 * 1024;
+
+/// The document of one SIP resource that partial ones are merged into. Fixed, because what stands in the log must be
+/// read again under every config. Beyond: the partial one is not taken, and the full state is asked for.
+pub const SIP_DOCUMENT_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -12,6 +12,7 @@ mod listeners;
 #[cfg(test)]
 mod listeners_tests;
 mod outbox;
+mod peer_tls;
 mod reader;
 mod sections;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use offhook_core::ground::limits::Limits;
 
 use super::reader::Keys;
 use super::{
-    ConfigFile, KEYS, access, destinations, isymphony, listeners, outbox, parse, sections, wcs, xms,
+    ConfigFile, KEYS, access, destinations, isymphony, listeners, outbox, parse, peer_tls, sections, wcs, xms,
 };
 
 const EXAMPLE: &str = include_str!("../../../offhook.example.toml");
@@ -342,7 +342,7 @@ fn the_example_is_complete() {
         destinations::ISR_KEYS,
         wcs::KEYS,
         wcs::APP_KEYS,
-        wcs::TLS_KEYS,
+        peer_tls::KEYS,
         wcs::POLICY_KEYS,
         outbox::KEYS,
         outbox::RETRY_KEYS,
