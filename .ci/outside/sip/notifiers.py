@@ -10,7 +10,7 @@ import threading
 import time
 
 from sep import Api
-from sipp import TAGGED, Sipp, active, answer, granted, notify, scenario, second_call, subscribe, summary, unsubscribed
+from sipp import TAGGED, Sipp, active, answer, granted, listens, notify, scenario, second_call, subscribe, summary, unsubscribed
 
 URL, ROOT = sys.argv[1:]
 api = Api(URL)
@@ -27,13 +27,8 @@ class Notifier:
         self.sipp = Sipp(ROOT, arguments, transport, [("scenario.xml", scenario(name, *steps))])
         suffix = ";transport=tcp" if transport == "tcp" else ""
         self.uri = f"sip:probe@127.0.0.1:{self.sipp.port}{suffix}"
-        self.wait_for(lambda: self.listens(transport), "SIPp to listen")
+        self.wait_for(lambda: listens(transport, self.sipp.port), "SIPp to listen")
         self.subscription = api.subscribe(event, self.uri, expires_s=expires_s)
-
-    def listens(self, transport):
-        """Whether its port is taken, as /proc has it."""
-        found = open(f"/proc/net/{transport}").read()
-        return f" 0100007F:{self.sipp.port:04X} " in found
 
     def wait_for(self, condition, what, timeout=60):
         deadline = time.monotonic() + timeout

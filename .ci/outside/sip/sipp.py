@@ -4,6 +4,7 @@ A scenario is a list of steps, each a piece of SIPp's XML. What one SUBSCRIBE sa
 after a NOTIFY has gone before.
 """
 
+import atexit
 import pathlib
 import re
 import shutil
@@ -143,6 +144,7 @@ class Sipp:
              "-i", "127.0.0.1", "-p", str(self.port), "-t", {"udp": "u1", "tcp": "t1"}[transport], "-nostdin",
              "-trace_err", "-error_file", f"{inside}/errors", "-trace_msg", "-message_file", f"{inside}/messages"],
             stdin=subprocess.DEVNULL, stdout=self.said, stderr=subprocess.STDOUT)
+        atexit.register(self.end)
 
     def done(self):
         """Whether it is through; it must not have failed."""
@@ -160,11 +162,12 @@ class Sipp:
         return len(re.findall(pattern, file.read_text(errors="replace"), re.M)) if file.exists() else 0
 
     def end(self):
+        atexit.unregister(self.end)
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(10)
         self.said.close()
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def free_port(transport):
@@ -172,3 +175,8 @@ def free_port(transport):
     with socket.socket(socket.AF_INET, kind) as made:
         made.bind(("127.0.0.1", 0))
         return made.getsockname()[1]
+
+
+def listens(transport, port):
+    """Whether somebody has that port, as /proc tells."""
+    return f" 0100007F:{int(port):04X} " in pathlib.Path("/proc/net", transport).read_text()
