@@ -38,6 +38,7 @@ mod server;
 mod settings;
 mod shard;
 mod signals;
+mod sip;
 #[cfg(test)]
 mod tests;
 mod tls;

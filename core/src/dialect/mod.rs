@@ -50,6 +50,7 @@ pub fn all(hub: &mut Hub) -> Vec<Box<dyn Dialect>> {
         Box::new(isymphony::Isymphony::new(hub, 2)),
         Box::new(outbox::Deliveries::new(hub, 3)),
         Box::new(wcs::Wcs::new(hub, 4)),
+        Box::new(sep::Sep::new(hub, 5)),
     ]
 }
 
@@ -65,7 +66,7 @@ pub fn settled(kind: &str, name: &str, spec: &str, config: &Config) -> Result<St
     }
     let spec = match kind {
         "isr" => isr::read::settled(spec, config)?,
-        "wcs" => spec.to_owned(),
+        "wcs" | "sep" => spec.to_owned(),
         _ => webhook::read::settled(spec)?,
     };
     receiver(kind, name, &spec, config, true).map(|_| spec)
@@ -93,6 +94,7 @@ pub fn receiver(
             Ok(Box::new(isr::read::read(name, &spec, policy, trusted)?))
         }
         "wcs" => Ok(Box::new(wcs::receiver::Late::read(spec, config)?)),
+        "sep" => Ok(Box::new(sep::receiver::Callback::read(spec, policy, config)?)),
         _ => Err(Wrong { key: String::new(), detail: format!("`{kind}` is no kind of destination") }),
     }
 }

@@ -1,6 +1,9 @@
 //! Datagrams and flows at the doorway. Which dialect frames them is said here, in one place: SIP is spoken by the dialect
 //! that makes events of it.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 
 use super::Engine;

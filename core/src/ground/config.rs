@@ -3,6 +3,7 @@
 mod access;
 mod calls;
 mod isymphony;
+mod sep;
 mod sip;
 mod tls;
 mod wcs;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 pub use access::{Auth, Only, Right, Rights, Token, User};
 pub use calls::{Proxy, TlsBase};
 pub use isymphony::Isymphony;
+pub use sep::Sep;
 pub use sip::{Sip, SipCredential, SipListener, SipTransport};
 pub use tls::{ListenerTls, Tls, WallClock};
 pub use wcs::{ErrorEvent, HookPolicy, Keepalive, OnError, RestPolicy, Wcs, WcsApp};
@@ -23,7 +25,7 @@ use super::limits::Limits;
 use super::network::Network;
 
 /// The names of the dialects, as `[[listener]] dialects` lists them.
-pub const DIALECTS: &[&str] = &["xms", "native", "isymphony", "wcs"];
+pub const DIALECTS: &[&str] = &["xms", "native", "isymphony", "wcs", "sep"];
 
 /// The whole configuration of an engine.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +48,8 @@ pub struct Config {
     pub wcs: Wcs,
     /// `[sip]`.
     pub sip: Sip,
+    /// `[sep]`.
+    pub sep: Sep,
     /// `[metrics] allow`: addresses beside loopback that may read `/healthz`, `/readyz` and `/metrics`.
     pub metrics_allow: Vec<Network>,
     /// `[[vocabulary]]`: rows that the config file adds, or that replace a built-in row of the same type.

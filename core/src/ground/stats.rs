@@ -106,6 +106,8 @@ pub struct Stats {
     pub wcs_hooks: BTreeMap<(String, String), WcsHookStats>,
     /// WCS hooks without a final outcome, by appKey.
     pub wcs_waiting: BTreeMap<String, u64>,
+    /// SIP subscriptions over HTTP that have not ended.
+    pub sep_subscriptions: u64,
 }
 
 /// Upper ends of the classes of [`WcsHookStats::latencies`], in milliseconds; what is longer is in the last one.
@@ -249,6 +251,7 @@ impl Stats {
             }
             sum.latency_sum_ms += more.latency_sum_ms;
         }
+        self.sep_subscriptions += other.sep_subscriptions;
         for (app, more) in &other.wcs_waiting {
             *self.wcs_waiting.entry(app.clone()).or_default() += more;
         }

@@ -82,7 +82,8 @@ impl Hub {
     pub fn write_flow(&mut self, id: ConnId, bytes: &[u8]) {
         let unsent_max = self.config.limits.sip_unsent_bytes;
         let Some(conn) = self.conns.get_mut(id) else { return };
-        if !matches!(conn.machine, Machine::Flow(_)) || conn.ending == Ending::AfterFlush {
+        if !matches!(conn.machine, Machine::Flow(_)) || conn.ending == Ending::AfterFlush || bytes.is_empty()
+        {
             return;
         }
         if conn.output.private_bytes() + bytes.len() as u64 > unsent_max {

@@ -94,7 +94,7 @@ fn dialects<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Option<Vec<String>>
 }
 
 /// `tls`: the files are read, and must fit together.
-fn tls_of<'t>(reader: &mut Reader<'t>, item: &Item<'t>, sessions: u64) -> Option<ListenerTls> {
+pub(super) fn tls_of<'t>(reader: &mut Reader<'t>, item: &Item<'t>, sessions: u64) -> Option<ListenerTls> {
     let table = reader.table(item, TLS)?;
     let before = reader.problems();
     let items = reader.entries(&format!("{}.", item.name), table, TLS_KEYS);

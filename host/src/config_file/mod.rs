@@ -15,6 +15,7 @@ mod outbox;
 mod peer_tls;
 mod reader;
 mod sections;
+mod sip;
 #[cfg(test)]
 mod tests;
 mod wcs;
@@ -42,6 +43,7 @@ const KEYS: Keys<'_> = Keys {
         "xms",
         "isymphony",
         "wcs",
+        "sip",
         "metrics",
         "limits",
         "vocabulary",
@@ -49,7 +51,7 @@ const KEYS: Keys<'_> = Keys {
         "isr",
         "outbox",
     ],
-    later: &["sep", "sip", "source", "tls", "users"],
+    later: &["sep", "source", "tls", "users"],
 };
 
 /// What a file says.
@@ -120,6 +122,9 @@ fn top_level<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>, read: &mut Con
     }
     if let Some(table) = section(reader, "limits") {
         limits::read(reader, table, &mut read.config.limits);
+    }
+    if let Some(table) = section(reader, "sip") {
+        read.config.sip = sip::read(reader, table, read.config.limits.tls_sessions);
     }
     if let Some(item) = find("listener") {
         read.listeners = listeners::listeners(reader, item, read.config.limits.tls_sessions);

@@ -175,6 +175,12 @@ impl World {
         self.turn();
     }
 
+    /// A record of a part of the server itself, as the first engine would append it.
+    pub fn append(&mut self, body: Body) {
+        self.log.append(0, vec![log::server_record(self.now.wall, body)]);
+        self.turn();
+    }
+
     /// Lets go of all records up to this one, after the engines have said anew what must stay.
     pub fn retire(&mut self, through: Seq) {
         let record = Record {

@@ -19,19 +19,12 @@ pub enum Change {
         /// What is new.
         put: Box<Put>,
     },
-    /// What notifiers told of some of its resources. The version is one more than that of the state before; shard 0 gives
-    /// it, and an engine that has it already passes the record over.
+    /// What notifiers told of some of its resources.
     State {
         /// Its id.
         id: Uuid,
-        /// The version that this makes.
-        version: u64,
-        /// Resources that changed, whole. One of an entry that is no longer listed is passed over.
-        resources: Vec<Resource>,
-        /// Resources of a list on the far side that are no longer on it.
-        dropped: Vec<Child>,
-        /// The subscription has ended, and this is the last that is told of it.
-        last: bool,
+        /// What they told.
+        state: Box<Told>,
     },
     /// What a restart needs of a SIP dialog; `None`: the dialog is gone.
     Dialog {
@@ -85,6 +78,24 @@ pub struct Made {
     pub entries: Vec<Entry>,
     /// How many subscriptions there may be, as the engine had it that appended this: all engines judge by that.
     pub room: u64,
+}
+
+/// What notifiers told of the resources of a subscription.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// Counts all that is told of the subscription. Shard 0 gives it, and an engine that has it already passes the record
+    /// over.
+    pub step: u64,
+    /// The version of the document from here on.
+    pub version: u64,
+    /// Resources that changed, whole. One of an entry that is no longer listed is passed over.
+    pub resources: Vec<Resource>,
+    /// Resources of a list on the far side that are no longer on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<Child>,
+    /// The subscription has ended, and this is the last that is told of it.
+    #[serde(default)]
+    pub last: bool,
 }
 
 /// What a PUT replaces.

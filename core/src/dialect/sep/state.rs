@@ -1,7 +1,7 @@
 //! Subscriptions: what all engines know of them, kept alike by applying the same changes in the order of the log.
 //!
-//! Shard 0 is a step ahead of the log in one thing: it applies what notifiers told when it appends it
-//! ([`Subscriptions::tell`]), so that the next NOTIFY meets the state that the one before left.
+//! Shard 0 is ahead of the log in one thing: it applies what notifiers told when it appends it ([`Subscription::tell`]), so
+//! that the next NOTIFY meets the state that the one before left.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::change::{Child, Made, Put};
+use super::change::{Made, Put, Told};
+use super::package::Body;
 use crate::ground::id::Seq;
 use crate::ground::time::Wall;
 
@@ -34,8 +35,10 @@ pub struct Subscription {
     pub notify: Option<Box<str>>,
     /// When it ends.
     pub expires: Wall,
-    /// How many changes its resources have seen (RFC 4662 section 5.2).
+    /// How many changes its resources have seen that its client was told of (RFC 4662 section 5.2).
     pub version: u64,
+    /// How much was told of it, that which is no news included.
+    pub step: u64,
     /// One of each entry, in the order of the request, each followed by those that came in its list.
     pub resources: Vec<Resource>,
     /// It has ended, or is ending.
@@ -91,17 +94,8 @@ pub struct Instance {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// What the notifier told.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "text_or_base64")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Body>,
-}
-
-/// A body as a NOTIFY brings it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Body {
-    /// Its `Content-Type`.
-    pub content_type: Box<str>,
-    /// Its bytes.
-    pub bytes: Box<[u8]>,
 }
 
 /// Whether an instance is alive.
@@ -219,6 +213,7 @@ impl Subscription {
             notify,
             expires,
             version: 0,
+            step: 0,
             resources,
             ended: None,
             dialogs: Vec::new(),
@@ -267,12 +262,13 @@ impl Subscription {
         difference
     }
 
-    /// Takes in what notifiers told. False: this version, or a later one, is here already.
-    pub fn tell(&mut self, version: u64, resources: Vec<Resource>, dropped: &[Child], last: bool) -> bool {
-        if version <= self.version {
+    /// Takes in what notifiers told. False: it is here already.
+    pub fn tell(&mut self, told: Told) -> bool {
+        let Told { step, version, resources, dropped, last } = told;
+        if step <= self.step {
             return false;
         }
-        self.version = version;
+        (self.step, self.version) = (step, version);
         for resource in resources {
             let known = self.resources.iter_mut().find(|r| r.uri == resource.uri && r.of == resource.of);
             if let Some(known) = known {
@@ -374,48 +370,10 @@ impl Subscriptions {
     }
 }
 
-/// Bodies in JSON: text as it is, other bytes as base64.
-mod text_or_base64 {
-    use data_encoding::BASE64;
-    use serde::de::Error as _;
-    use serde::{Deserialize, Deserializer, Serialize as _, Serializer};
-
-    use super::Body;
-
-    #[derive(serde::Serialize, Deserialize)]
-    enum Bytes {
-        #[serde(rename = "text")]
-        Text(Box<str>),
-        #[serde(rename = "base64")]
-        Base64(Box<str>),
-    }
-
-    pub(super) fn serialize<S: Serializer>(body: &Option<Body>, to: S) -> Result<S::Ok, S::Error> {
-        let form = |body: &Body| {
-            let bytes = match std::str::from_utf8(&body.bytes) {
-                Ok(text) => Bytes::Text(text.into()),
-                Err(_) => Bytes::Base64(BASE64.encode(&body.bytes).into()),
-            };
-            (body.content_type.clone(), bytes)
-        };
-        body.as_ref().map(form).serialize(to)
-    }
-
-    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Option<Body>, D::Error> {
-        let form: Option<(Box<str>, Bytes)> = Option::deserialize(from)?;
-        let Some((content_type, bytes)) = form else { return Ok(None) };
-        let bytes = match bytes {
-            Bytes::Text(text) => text.into_boxed_bytes(),
-            Bytes::Base64(text) => BASE64.decode(text.as_bytes()).map_err(D::Error::custom)?.into(),
-        };
-        Ok(Some(Body { content_type, bytes }))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::sep::change::Change;
+    use crate::dialect::sep::change::{Change, Child};
 
     fn made(uris: &[&str]) -> Made {
         Made {
@@ -435,6 +393,10 @@ mod tests {
 
     fn entries(uris: &[&str]) -> Vec<Entry> {
         uris.iter().map(|uri| Entry { uri: (*uri).into(), name: None }).collect()
+    }
+
+    fn step(step: u64, resources: Vec<Resource>) -> Told {
+        Told { step, version: step, resources, ..Told::default() }
     }
 
     fn told(uri: &str, of: Option<&str>, bytes: &[u8]) -> Resource {
@@ -461,7 +423,7 @@ mod tests {
     #[test]
     fn s35_a_new_list_changes_the_difference_only() {
         let mut all = Subscription::new(made(&["a", "b", "c"]), Seq(7));
-        assert!(all.tell(1, vec![told("b", None, b"1"), told("x", Some("b"), b"2")], &[], false));
+        assert!(all.tell(step(1, vec![told("b", None, b"1"), told("x", Some("b"), b"2")])));
         assert_eq!(shown(&all), ["a", "b*", "x<b*", "c"]);
         let put = |uris: &[&str]| Put { entries: Some(entries(uris)), ..Put::default() };
         let difference = all.put(put(&["d", "b", "a"]));
@@ -476,17 +438,17 @@ mod tests {
     #[test]
     fn a_state_is_taken_once_and_in_order() {
         let mut all = Subscription::new(made(&["a", "b"]), Seq(7));
-        assert!(all.tell(2, vec![told("a", None, b"2")], &[], false));
-        assert!(!all.tell(2, vec![told("b", None, b"2")], &[], false));
-        assert!(!all.tell(1, vec![told("b", None, b"1")], &[], false));
+        assert!(all.tell(step(2, vec![told("a", None, b"2")])));
+        assert!(!all.tell(step(2, vec![told("b", None, b"2")])));
+        assert!(!all.tell(step(1, vec![told("b", None, b"1")])));
         assert_eq!(shown(&all), ["a*", "b"]);
         // One that is no longer listed, and one whose entry is not.
-        assert!(all.tell(3, vec![told("z", None, b"3"), told("y", Some("z"), b"3")], &[], false));
+        assert!(all.tell(step(3, vec![told("z", None, b"3"), told("y", Some("z"), b"3")])));
         assert_eq!(shown(&all), ["a*", "b"]);
-        assert!(all.tell(4, vec![told("y", Some("a"), b"4"), told("w", Some("a"), b"4")], &[], false));
+        assert!(all.tell(step(4, vec![told("y", Some("a"), b"4"), told("w", Some("a"), b"4")])));
         assert_eq!(shown(&all), ["a*", "y<a*", "w<a*", "b"]);
-        let child = Child { of: "a".into(), uri: "y".into() };
-        assert!(all.tell(5, vec![], &[child], false));
+        let dropped = vec![Child { of: "a".into(), uri: "y".into() }];
+        assert!(all.tell(Told { dropped, ..step(5, vec![]) }));
         assert_eq!(shown(&all), ["a*", "w<a*", "b"]);
     }
 
@@ -494,7 +456,7 @@ mod tests {
     fn changes_come_back_from_the_log() {
         let mut all = Subscription::new(made(&["sip:a@b"]), Seq(7));
         let resources = vec![told("sip:a@b", None, b"x\r\n"), told("sip:c@d", Some("sip:a@b"), b"\xff\0")];
-        assert!(all.tell(1, resources.clone(), &[], false));
+        assert!(all.tell(step(1, resources.clone())));
         all.save("sip:a@b".into(), 1, Some("{}".into()));
         all.save("sip:gone@b".into(), 1, Some("{}".into()));
         assert_eq!(all.dialogs.len(), 1);
@@ -502,7 +464,7 @@ mod tests {
         for change in [
             Change::Created(Box::new(made(&["sip:a@b"]))),
             Change::Put { id, put: Box::new(Put { expires: Some(Wall(9)), ..Put::default() }) },
-            Change::State { id, version: 1, resources, dropped: vec![], last: false },
+            Change::State { id, state: Box::new(step(1, resources)) },
             Change::Dialog { id, uri: "sip:a@b".into(), dialog: 1, saved: None },
             Change::Ended { id, how: How::Expired },
             Change::Forgotten { id },

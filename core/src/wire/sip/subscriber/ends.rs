@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use super::said::{Content, Event};
+
 /// The reason that an ended subscription shows (RFC 6665 section 4.1.3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reason {
@@ -80,6 +82,11 @@ impl End {
 
     /// A subscription that was alive has run out, or its peer is silent.
     pub(super) const EXPIRED: End = End { reason: Reason::Timeout, status: None, next: Next::AtOnce };
+
+    /// As it is told.
+    pub(super) fn event(self, dialog: u32, content: Option<Content>, for_good: bool) -> Event {
+        Event::Ended { dialog, reason: self.reason, status: self.status, content, for_good }
+    }
 
     /// A NOTIFY said `terminated` (RFC 6665 section 4.1.3).
     pub(super) fn of_notify(reason: Option<&str>, retry_after_s: Option<u32>) -> End {
