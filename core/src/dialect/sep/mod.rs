@@ -12,10 +12,12 @@ pub mod package;
 pub mod read;
 pub mod receiver;
 pub mod render;
+pub mod rlmi;
 mod routes;
 pub mod state;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -29,6 +31,7 @@ use crate::ground::time::{Mono, Wall};
 use crate::hub::Hub;
 use crate::hub::action::Level;
 use crate::hub::conn::{Conn, Stream};
+use crate::hub::flow::Found;
 use crate::log::record::{Actor, Body, Record};
 use crate::wire::Fault;
 use crate::wire::http::head::Head;
@@ -86,12 +89,12 @@ enum Applied {
 
 impl Sep {
     /// The dialect at this place in the list.
-    pub fn new(_hub: &mut Hub, place: u8) -> Sep {
+    pub fn new(hub: &mut Hub, place: u8) -> Sep {
         Sep {
             place,
             subscriptions: Subscriptions::default(),
             asked: Vec::new(),
-            agent: Agent::default(),
+            agent: Agent::new(hub, place),
             ends: BTreeSet::new(),
             ends_armed: Mono::NEVER,
             owed: BTreeSet::new(),
@@ -409,6 +412,42 @@ impl Dialect for Sep {
                 self.settle(hub);
             }
         }
+    }
+
+    fn datagram(&mut self, hub: &mut Hub, via: u16, from: SocketAddr, bytes: &[u8]) {
+        self.agent.datagram(hub, via, from, bytes);
+        self.settle(hub);
+    }
+
+    fn flow_opened(
+        &mut self,
+        hub: &mut Hub,
+        flow: ConnId,
+        accepted: Option<SocketAddr>,
+        secure: bool,
+        key: u32,
+    ) {
+        self.agent.flow_opened(hub, flow, accepted, secure, key);
+        self.settle(hub);
+    }
+
+    fn flow_received(&mut self, hub: &mut Hub, flow: ConnId, bytes: &[u8]) {
+        self.agent.flow_received(hub, flow, bytes);
+        self.settle(hub);
+    }
+
+    fn flow_closed(&mut self, hub: &mut Hub, flow: ConnId, _key: u32) {
+        self.agent.flow_closed(hub, flow);
+        self.settle(hub);
+    }
+
+    fn looked_up(&mut self, hub: &mut Hub, ticket: u64, found: Found) {
+        self.agent.looked_up(hub, ticket, found);
+        self.settle(hub);
+    }
+
+    fn is_drained(&self) -> bool {
+        self.agent.is_drained()
     }
 
     fn started(&mut self, hub: &mut Hub) {

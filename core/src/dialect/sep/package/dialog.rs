@@ -1,7 +1,7 @@
 //! Dialogs: `application/dialog-info+xml` (RFC 4235).
 
 use super::Item;
-use super::table::{Shape, key};
+use super::table::{Shape, rows};
 use crate::wire::xml::tree::Element;
 
 const NAMESPACE: &str = "urn:ietf:params:xml:ns:dialog-info";
@@ -34,23 +34,19 @@ pub(super) const SHAPE: Shape = Shape {
 /// One for each dialog that differs. What has gone without a word counts as terminated.
 fn changes(old: Option<&Element>, new: &Element) -> Vec<Item> {
     let entity = new.attribute("entity");
+    let known = old.map(|old| rows(old, NAMESPACE, "dialog")).unwrap_or_default();
+    let dialogs = rows(new, NAMESPACE, "dialog");
     let mut items = Vec::new();
-    for dialog in dialogs(new) {
-        if old.and_then(|old| dialogs(old).find(|d| key(d) == key(dialog))) != Some(dialog) {
+    for (id, dialog) in &dialogs {
+        if known.get(id) != Some(dialog) {
             let state = dialog.find(NAMESPACE, "state").map(Element::text);
             items.push(item(entity, dialog, state));
         }
     }
-    for dialog in old.into_iter().flat_map(dialogs).filter(|d| !(SHAPE.is_over)(d)) {
-        if !dialogs(new).any(|d| key(d) == key(dialog)) {
-            items.push(item(entity, dialog, Some("terminated".to_owned())));
-        }
+    for (_, dialog) in known.iter().filter(|(id, d)| !dialogs.contains_key(**id) && !(SHAPE.is_over)(d)) {
+        items.push(item(entity, dialog, Some("terminated".to_owned())));
     }
     items
-}
-
-fn dialogs(root: &Element) -> impl Iterator<Item = &Element> {
-    root.all(NAMESPACE, "dialog")
 }
 
 fn item(entity: Option<&str>, dialog: &Element, state: Option<String>) -> Item {

@@ -1,7 +1,9 @@
 //! Registrations: `application/reginfo+xml` (RFC 3680).
 
+use std::collections::BTreeMap;
+
 use super::Item;
-use super::table::{Shape, key};
+use super::table::{Shape, rows};
 use crate::wire::xml::tree::Element;
 
 const NAMESPACE: &str = "urn:ietf:params:xml:ns:reginfo";
@@ -21,46 +23,45 @@ pub(super) const SHAPE: Shape = Shape {
 /// as terminated.
 fn changes(old: Option<&Element>, new: &Element) -> Vec<Item> {
     let mut items = Vec::new();
-    for registration in registrations(new) {
+    let known = old.map(registrations).unwrap_or_default();
+    let registrations = registrations(new);
+    for (id, registration) in &registrations {
         let before = items.len();
-        let old = old.and_then(|old| registrations(old).find(|r| key(r) == key(registration)));
-        for contact in contacts(registration) {
-            let known = old.and_then(|old| contacts(old).find(|c| key(c) == key(contact)));
-            if known != Some(contact) {
-                let state = contact.attribute("state");
-                items.push(of_contact(registration, registration.attribute("state"), contact, state));
+        let old = known.get(id).copied();
+        let state = registration.attribute("state");
+        let known = old.map(contacts).unwrap_or_default();
+        let contacts = contacts(registration);
+        for (id, contact) in &contacts {
+            if known.get(id) != Some(contact) {
+                items.push(of_contact(registration, state, contact, contact.attribute("state")));
             }
         }
-        for contact in old.into_iter().flat_map(contacts).filter(|c| !(SHAPE.is_over)(c)) {
-            if !contacts(registration).any(|c| key(c) == key(contact)) {
-                let state = registration.attribute("state");
-                items.push(of_contact(registration, state, contact, Some("terminated")));
-            }
+        for (_, contact) in known.iter().filter(|(id, c)| !contacts.contains_key(**id) && !(SHAPE.is_over)(c))
+        {
+            items.push(of_contact(registration, state, contact, Some("terminated")));
         }
-        let same = old.is_some_and(|old| old.attributes == registration.attributes);
-        if items.len() == before && !same {
-            items.push(of_registration(registration, registration.attribute("state")));
+        if items.len() == before && old.is_none_or(|old| old.attributes != registration.attributes) {
+            items.push(of_registration(registration, state));
         }
     }
-    let gone = old.into_iter().flat_map(registrations).filter(|r| !(SHAPE.is_over)(r));
-    for registration in gone.filter(|r| !registrations(new).any(|known| key(known) == key(r))) {
+    for (_, gone) in known.iter().filter(|(id, r)| !registrations.contains_key(**id) && !(SHAPE.is_over)(r)) {
         let before = items.len();
-        for contact in contacts(registration).filter(|c| !(SHAPE.is_over)(c)) {
-            items.push(of_contact(registration, Some("terminated"), contact, Some("terminated")));
+        for contact in contacts(gone).into_values().filter(|c| !(SHAPE.is_over)(c)) {
+            items.push(of_contact(gone, Some("terminated"), contact, Some("terminated")));
         }
         if items.len() == before {
-            items.push(of_registration(registration, Some("terminated")));
+            items.push(of_registration(gone, Some("terminated")));
         }
     }
     items
 }
 
-fn registrations(root: &Element) -> impl Iterator<Item = &Element> {
-    root.all(NAMESPACE, "registration")
+fn registrations(root: &Element) -> BTreeMap<&str, &Element> {
+    rows(root, NAMESPACE, "registration")
 }
 
-fn contacts(registration: &Element) -> impl Iterator<Item = &Element> {
-    registration.all(NAMESPACE, "contact")
+fn contacts(registration: &Element) -> BTreeMap<&str, &Element> {
+    rows(registration, NAMESPACE, "contact")
 }
 
 fn of_registration(registration: &Element, state: Option<&str>) -> Item {

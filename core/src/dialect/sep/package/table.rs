@@ -46,6 +46,12 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// Whether no dialog is remembered, and no memory taken for any.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.dialogs.capacity() == 0
+    }
+
     fn forget_old(&mut self, now: Mono) {
         self.dialogs.retain(|(at, _)| now.since(*at) < LATE_MS);
         if self.dialogs.is_empty() {
@@ -59,14 +65,11 @@ impl Ended {
 
     /// Notes which dialogs a document ended, and which it has anew.
     fn note(&mut self, shape: &Shape, now: Mono, before: Option<&Element>, root: &Element) {
-        let is_over = |root: &Element, id: &str| {
-            root.all(shape.namespace, shape.rows[0]).any(|row| key(row) == id && (shape.is_over)(row))
-        };
-        for row in root.all(shape.namespace, shape.rows[0]) {
-            let id = key(row);
+        let before = before.map(|before| rows(before, shape.namespace, shape.rows[0])).unwrap_or_default();
+        for (id, row) in rows(root, shape.namespace, shape.rows[0]) {
             if !(shape.is_over)(row) {
                 self.dialogs.retain(|(_, ended)| **ended != *id);
-            } else if !self.has(id) && !before.is_some_and(|before| is_over(before, id)) {
+            } else if !self.has(id) && !before.get(id).is_some_and(|row| (shape.is_over)(row)) {
                 if self.dialogs.len() == ENDED_MAX {
                     self.dialogs.remove(0);
                 }
@@ -315,6 +318,15 @@ pub(super) fn key(row: &Element) -> &str {
     row.attribute("id").or_else(|| row.attribute("aor")).unwrap_or_default()
 }
 
+/// Rows by what they are known by.
+pub(super) fn rows<'a>(
+    table: &'a Element,
+    namespace: &'a str,
+    name: &'a str,
+) -> BTreeMap<&'a str, &'a Element> {
+    table.all(namespace, name).map(|row| (key(row), row)).collect()
+}
+
 fn update_attributes(known: &mut Element, new: &Element) {
     for attribute in &new.attributes {
         match known.attributes.iter_mut().find(|a| a.is(&attribute.namespace, &attribute.name)) {
@@ -326,8 +338,9 @@ fn update_attributes(known: &mut Element, new: &Element) {
 
 /// The elements of `new`, and those of `known` whose names `new` does not have.
 fn update_elements(known: &mut Element, new: Element) {
+    let names: BTreeSet<(&str, &str)> = new.elements().map(|e| (&*e.namespace, &*e.name)).collect();
     known.children.retain(|node| match node {
-        Node::Element(e) => new.find(&e.namespace, &e.name).is_none(),
+        Node::Element(e) => !names.contains(&(&*e.namespace, &*e.name)),
         Node::Text(_) => new.children.is_empty(),
     });
     known.children.extend(new.children);
