@@ -4,15 +4,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use offhook_core::Config;
-use offhook_core::ground::config::Listener;
 
 /// The lines, with the real addresses of the listeners.
 pub(crate) fn lines(config: &Config, addresses: &[SocketAddr]) -> Vec<String> {
     let serving = |dialect: &str| {
-        let serves = |listener: &Listener| {
-            listener.dialects.as_ref().is_none_or(|names| names.iter().any(|name| name == dialect))
-        };
-        let at = config.listeners.iter().position(serves)?;
+        let at = config.listeners.iter().position(|listener| listener.serves(dialect))?;
         let scheme = if config.listeners[at].tls.is_some() { "https" } else { "http" };
         addresses.get(at).map(|address| format!("{scheme}://{}", reachable(*address)))
     };
@@ -64,6 +60,8 @@ fn query_value(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use offhook_core::ground::config::Listener;
+
     use super::*;
 
     #[test]

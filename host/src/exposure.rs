@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use offhook_core::Config;
-use offhook_core::ground::config::{DIALECTS, Listener, RestPolicy, WcsApp};
+use offhook_core::ground::config::{Listener, RestPolicy, WcsApp};
 use offhook_core::ground::network::is_loopback;
 
 /// Judges the listeners at these addresses; the error is for people, in several lines. With `insecure` it is a warning.
@@ -31,12 +31,8 @@ fn open(listener: &Listener, config: &Config) -> Vec<Open> {
     if listener.allow.is_some() || listener.tls.as_ref().is_some_and(|tls| tls.certified_clients) {
         return Vec::new();
     }
-    let serves = |dialect: &str| match &listener.dialects {
-        Some(names) => names.iter().any(|name| name == dialect),
-        None => DIALECTS.contains(&dialect),
-    };
     let all = [("xms", xms(config)), ("wcs", wcs(config))];
-    all.into_iter().filter(|(dialect, _)| serves(dialect)).flat_map(|(_, open)| open).collect()
+    all.into_iter().filter(|(dialect, _)| listener.serves(dialect)).flat_map(|(_, open)| open).collect()
 }
 
 /// What lets in whoever comes: a section of the config file, and the lines either of which would close it.

@@ -92,6 +92,7 @@ impl Bare {
                 | Action::Close(_)
                 | Action::Read { .. }
                 | Action::Dial(..)
+                | Action::Send { .. }
                 | Action::Resolve(..)
                 | Action::Report(_)
                 | Action::Audit(_)

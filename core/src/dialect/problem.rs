@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::wire::http::reply::{Reply, phrase};
+use crate::wire::ws::handshake;
 
 /// The media type of RFC 9457.
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -32,6 +33,12 @@ pub fn problem_at(status: u16, detail: &str, index: usize) -> Reply {
 #[must_use]
 pub fn wrong_method(allowed: &'static str) -> Reply {
     problem(405, &format!("allowed here: {allowed}")).with("Allow", allowed)
+}
+
+/// The answer to a request that was to open a websocket, and does not.
+#[must_use]
+pub fn no_websocket(wrong: handshake::Wrong) -> Reply {
+    Reply { fields: wrong.fields, ..problem(wrong.status, wrong.reason) }
 }
 
 fn write(status: u16, detail: &str, index: Option<usize>) -> Reply {

@@ -5,7 +5,7 @@ use super::Engine;
 use super::records::{NO_ROOM, RETRY_S};
 use super::transport::asker;
 use crate::dialect::problem::problem;
-use crate::dialect::{Asker, Dialect, Verdict};
+use crate::dialect::{Asker, Verdict};
 use crate::ground::id::ConnId;
 use crate::hub::Hub;
 use crate::hub::conn::{Ending, Machine};
@@ -57,7 +57,7 @@ impl Engine {
     fn server(&mut self, id: ConnId) -> Option<&mut Server> {
         match &mut self.hub.conn(id)?.machine {
             Machine::Http(server) => Some(server),
-            Machine::Stream(_) | Machine::Client(_) | Machine::Lingering => None,
+            Machine::Stream(_) | Machine::Client(_) | Machine::Flow(_) | Machine::Lingering => None,
         }
     }
 
@@ -222,14 +222,9 @@ impl Engine {
     fn responder(&self, id: ConnId, head: &Head<'_>) -> Responder {
         let Some(conn) = self.hub.conns.get(id) else { return Responder::Nobody };
         let listener = self.hub.config.listeners.get(usize::from(conn.via.0));
-        let serves = |dialect: &dyn Dialect| {
-            listener
-                .and_then(|l| l.dialects.as_ref())
-                .is_none_or(|names| names.iter().any(|name| name == dialect.served_with()))
-        };
-        if let Some(at) =
-            self.dialects.iter().position(|d| d.claims(&self.hub, head.path) && serves(d.as_ref()))
-        {
+        let serves = |dialect: &str| listener.is_none_or(|listener| listener.serves(dialect));
+        let mut dialects = self.dialects.iter();
+        if let Some(at) = dialects.position(|d| d.claims(&self.hub, head.path) && serves(d.served_with())) {
             Responder::Dialect(at)
         } else if super::operations::claims(head.path) {
             Responder::Operations

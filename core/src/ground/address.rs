@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::network::Network;
+use super::network::{Network, is_in};
 
 /// First address, leading bits that count, name.
 type Range4 = (Ipv4Addr, u32, &'static str);
@@ -65,7 +65,7 @@ const GLOBAL: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 #[must_use]
 pub fn blocked(address: IpAddr, allow: &[Network]) -> Option<&'static str> {
     let address = address.to_canonical();
-    if allow.iter().any(|network| network.contains(address)) {
+    if is_in(address, allow) {
         return None;
     }
     match address {

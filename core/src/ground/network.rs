@@ -35,6 +35,12 @@ impl Network {
     }
 }
 
+/// Whether `peer` lies in one of these.
+#[must_use]
+pub fn is_in(peer: IpAddr, networks: &[Network]) -> bool {
+    networks.iter().any(|network| network.contains(peer))
+}
+
 /// Whether `peer` is this machine: 127.0.0.0/8 or ::1, also v4-mapped.
 #[must_use]
 pub fn is_loopback(peer: IpAddr) -> bool {

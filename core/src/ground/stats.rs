@@ -58,6 +58,12 @@ pub struct Stats {
     pub call_connections_open: u64,
     /// Connections to servers of others that were dialed.
     pub call_connections_dialed: u64,
+    /// Datagrams that came.
+    pub datagrams_received: u64,
+    /// Datagrams that were to be sent.
+    pub datagrams_sent: u64,
+    /// Of these, those that their socket did not take.
+    pub datagrams_dropped: u64,
     /// Calls that were answered, whatever the status.
     pub calls_answered: u64,
     /// Calls without an answer.
@@ -100,6 +106,8 @@ pub struct Stats {
     pub wcs_hooks: BTreeMap<(String, String), WcsHookStats>,
     /// WCS hooks without a final outcome, by appKey.
     pub wcs_waiting: BTreeMap<String, u64>,
+    /// SIP subscriptions over HTTP that have not ended.
+    pub sep_subscriptions: u64,
 }
 
 /// Upper ends of the classes of [`WcsHookStats::latencies`], in milliseconds; what is longer is in the last one.
@@ -193,6 +201,9 @@ impl Stats {
         self.connections_open += other.connections_open;
         self.call_connections_open += other.call_connections_open;
         self.call_connections_dialed += other.call_connections_dialed;
+        self.datagrams_received += other.datagrams_received;
+        self.datagrams_sent += other.datagrams_sent;
+        self.datagrams_dropped += other.datagrams_dropped;
         self.calls_answered += other.calls_answered;
         self.calls_failed += other.calls_failed;
         self.connections_accepted += other.connections_accepted;
@@ -240,6 +251,7 @@ impl Stats {
             }
             sum.latency_sum_ms += more.latency_sum_ms;
         }
+        self.sep_subscriptions += other.sep_subscriptions;
         for (app, more) in &other.wcs_waiting {
             *self.wcs_waiting.entry(app.clone()).or_default() += more;
         }

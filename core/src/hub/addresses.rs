@@ -2,15 +2,45 @@
 //! not counted; of IPv6, whoever has one address has its /64.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 
 use crate::ground::network::{self, is_loopback};
 use crate::ground::time::Mono;
 
+/// How many there are of each address that has any.
+#[derive(Debug, Default)]
+pub struct PerAddress(BTreeMap<IpAddr, u64>);
+
+impl PerAddress {
+    /// There is one more; how many there are now.
+    pub fn enter(&mut self, address: IpAddr) -> u64 {
+        let count = self.0.entry(address).or_default();
+        *count += 1;
+        *count
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn of(&self, address: IpAddr) -> u64 {
+        self.0.get(&address).copied().unwrap_or_default()
+    }
+
+    /// There is one less.
+    pub fn leave(&mut self, address: IpAddr) {
+        if let Entry::Occupied(mut count) = self.0.entry(address) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
 /// The counts of one engine.
 #[derive(Debug, Default)]
 pub struct Addresses {
-    open: BTreeMap<IpAddr, u64>,
+    open: PerAddress,
     second: u64,
     handshakes: BTreeMap<IpAddr, u64>,
 }
@@ -18,26 +48,19 @@ pub struct Addresses {
 impl Addresses {
     /// A connection of this address is there; how many it has now.
     pub fn enter(&mut self, peer: IpAddr) -> u64 {
-        let Some(counted) = counted(peer) else { return 0 };
-        let open = self.open.entry(counted).or_default();
-        *open += 1;
-        *open
+        counted(peer).map_or(0, |counted| self.open.enter(counted))
     }
 
     /// How many connections this address has.
     #[must_use]
     pub fn open(&self, peer: IpAddr) -> u64 {
-        counted(peer).and_then(|counted| self.open.get(&counted)).copied().unwrap_or_default()
+        counted(peer).map_or(0, |counted| self.open.of(counted))
     }
 
     /// A connection of this address is gone.
     pub fn leave(&mut self, peer: IpAddr) {
-        let Some(counted) = counted(peer) else { return };
-        if let Some(open) = self.open.get_mut(&counted) {
-            *open -= 1;
-            if *open == 0 {
-                self.open.remove(&counted);
-            }
+        if let Some(counted) = counted(peer) {
+            self.open.leave(counted);
         }
     }
 
@@ -91,7 +114,7 @@ mod tests {
             addresses.leave(ip(peer));
         }
         addresses.leave(ip("127.0.0.1"));
-        assert!(addresses.open.is_empty(), "{addresses:?}");
+        assert!(addresses.open.0.is_empty(), "{addresses:?}");
     }
 
     #[test]

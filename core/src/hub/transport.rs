@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use crate::ground::config::Listener;
+use crate::ground::network::is_in;
 use crate::wire::tls::layer::Layer;
 
 /// What lies in between.
@@ -25,7 +26,7 @@ impl Transport {
     /// # Errors
     /// The cryptography failed.
     pub fn accepted(listener: &Listener, peer: IpAddr) -> Result<Option<Box<Transport>>, String> {
-        let by_proxy = listener.proxies.iter().any(|network| network.contains(peer));
+        let by_proxy = is_in(peer, &listener.proxies);
         if listener.tls.is_none() && !by_proxy {
             return Ok(None);
         }

@@ -32,12 +32,14 @@ pub fn run(data: &[u8]) {
                 let more = Limits { isymphony_filters: u64::MAX, ..limits.clone() };
                 let again = filters(&written(&read), false, &more).expect("what is written is right");
                 assert_eq!(again.clause, read.clause, "{text}");
-                let answer = render::success(&read.correlation, Wall(1));
+                let mut answer = Vec::new();
+                render::success(&read.correlation, Wall(1), &mut answer);
                 assert_answer(&answer, &read.correlation, "success", &limits);
             }
             Err(wrong) => {
                 assert!(!wrong.text.is_empty());
-                let answer = render::error(&wrong.correlation, &wrong.text, Wall(1));
+                let mut answer = Vec::new();
+                render::error(&wrong.correlation, &wrong.text, Wall(1), &mut answer);
                 assert_answer(&answer, &wrong.correlation, "error", &limits);
             }
         }

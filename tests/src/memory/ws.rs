@@ -10,11 +10,12 @@ use super::read::{Reply, take_reply};
 use super::write::request;
 use super::{Peer, World};
 
-/// The key of the example in RFC 6455 section 1.3.
-const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+/// The fields that ask for a websocket, with the key of the example in RFC 6455 section 1.3.
+pub const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 /// What a server makes of that key.
-const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// What a server sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,10 +35,7 @@ pub enum Frame {
 /// A GET that asks for a websocket, with further header fields (each with its line end).
 #[must_use]
 pub fn upgrade(target: &str, fields: &str) -> Vec<u8> {
-    let fields = format!(
-        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{fields}"
-    );
-    request("GET", target, &fields, "")
+    request("GET", target, &format!("{UPGRADE}{fields}"), "")
 }
 
 /// A frame as a client sends it; `first` is its first byte: the end of a message, reserved bits, and the opcode.

@@ -12,14 +12,14 @@ mod origin;
 
 use std::sync::Arc;
 
-pub use basic::{Users, basic};
+pub use basic::{Users, basic, basic_challenge};
 pub use bearer::{QUERY, bearer, query_token};
 pub use origin::{cors_fields, origin, own_origin, with_cors};
 
 use super::problem::problem;
 use super::{Asker, Verdict};
 use crate::ground::config::{Config, Right};
-use crate::ground::network::{Network, is_loopback};
+use crate::ground::network::{Network, is_in, is_loopback};
 use crate::hub::Hub;
 pub use crate::hub::access::Who;
 use crate::wire::http::head::Head;
@@ -57,7 +57,7 @@ pub fn address(
     section: &str,
     allow: impl Fn(&Config) -> Option<&[Network]>,
 ) -> Option<Reply> {
-    if allow(&hub.config).is_none_or(|allow| allow.iter().any(|network| network.contains(asker.peer))) {
+    if allow(&hub.config).is_none_or(|allow| is_in(asker.peer, allow)) {
         return None;
     }
     hub.give_reason(None, format!("[{section}] allow = [\"{}\"] admits it", asker.peer));
@@ -98,6 +98,12 @@ fn quoted(text: &str) -> String {
         }
     }
     out + "\""
+}
+
+/// Whether a request brings credentials of a scheme, right or wrong.
+#[must_use]
+pub fn offers(head: &Head<'_>, scheme: &str) -> bool {
+    credentials(head, scheme).is_some()
 }
 
 /// What comes after the name of an authentication scheme, which is compared without case (RFC 9110 section 11.1).

@@ -12,7 +12,7 @@ pub mod render;
 mod routes;
 mod stream;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -29,6 +29,7 @@ use crate::ground::id::{ConnId, Seq};
 use crate::ground::slots::Slots;
 use crate::hub::Hub;
 use crate::hub::action::Level;
+use crate::hub::addresses::PerAddress;
 use crate::hub::conn::{Conn, Stream};
 use crate::hub::socket::{Backlog, CloseCode};
 use crate::log::record::{Actor, Body, Record};
@@ -49,10 +50,9 @@ pub struct Isymphony {
     core_server: Option<(Box<str>, Seq)>,
     /// The addresses of open websockets, by the tags of their streams.
     sockets: Slots<IpAddr>,
-    by_address: BTreeMap<IpAddr, u64>,
+    by_address: PerAddress,
     /// Event types of the vocabulary, and others that came.
     types: BTreeSet<Box<str>>,
-    json: Vec<u8>,
     frame: Vec<u8>,
 }
 
@@ -66,9 +66,8 @@ impl Isymphony {
             channel,
             core_server: None,
             sockets: Slots::default(),
-            by_address: BTreeMap::new(),
+            by_address: PerAddress::default(),
             types: Vocabulary::isymphony_words(&hub.config.vocabulary),
-            json: Vec::new(),
             frame: Vec::new(),
         }
     }
@@ -83,7 +82,7 @@ impl Isymphony {
             return;
         }
         if !hub.config.is_isymphony_open() {
-            if routes::is_served(&hub.config) {
+            if hub.config.listeners.iter().any(|listener| listener.serves(NAME)) {
                 let text = format!("isymphony: {} answers 503: {}", routes::EVENTS, routes::CLOSED);
                 hub.note(Level::Info, text);
             }
@@ -135,10 +134,8 @@ impl Dialect for Isymphony {
         match projection::Isymphony::new(event, vocabulary, self.core_server_id()) {
             Ok(projected) => {
                 if channel.find(&projected) {
-                    self.json.clear();
-                    render::event(&projected, &mut self.json);
                     self.frame.clear();
-                    frame::text(&self.json, &mut self.frame);
+                    frame::text(&mut self.frame, |out| render::event(&projected, out));
                     channel.publish(&self.frame, seq, record.header.wall, None);
                 }
                 let word = projected.get("type").unwrap_or_default();
@@ -177,7 +174,8 @@ impl Dialect for Isymphony {
     }
 
     fn missed(&self, hub: &Hub, _stream: &Stream, events: u64) -> Option<Vec<u8>> {
-        let notice = || stream::text(&render::dropped(self.core_server_id(), events, hub.now.wall));
+        let id = self.core_server_id();
+        let notice = || stream::text(|out| render::dropped(id, events, hub.now.wall, out));
         hub.config.isymphony.dropped_notice.then(notice)
     }
 
@@ -215,11 +213,8 @@ impl Dialect for Isymphony {
     }
 
     fn stop(&mut self, hub: &mut Hub) {
-        for id in hub.conns.ids() {
-            let own = |conn: &Conn| conn.stream().is_some_and(|stream| stream.dialect == self.channel);
-            if hub.conns.get(id).is_some_and(own) {
-                hub.close_socket(id, CloseCode::GOING_AWAY, "the server stops");
-            }
+        for id in hub.conns.streams_of(self.channel) {
+            hub.close_socket(id, CloseCode::GOING_AWAY, "the server stops");
         }
     }
 }

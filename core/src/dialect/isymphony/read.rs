@@ -2,12 +2,11 @@
 //! part.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::broken;
+use crate::dialect::json::{Member, members};
 use crate::dialect::native::read::fact;
 use crate::event::Fact;
 use crate::event::filter::{Clause, Pattern, SCOPE_MARK};
@@ -59,8 +58,8 @@ pub fn filters(text: &str, lenient: bool, limits: &Limits) -> Result<Filters, Wr
         },
     };
     let text = mended.as_deref().unwrap_or(text);
-    match serde_json::from_str(text) {
-        Ok(Members(members)) => message(&members, lenient, limits),
+    match members(text, u64::MAX) {
+        Ok(members) => message(&members, lenient, limits),
         Err(fault) if text.trim_ascii_start().starts_with('{') => Err(alone(format!("not JSON: {fault}"))),
         Err(_) => {
             let example = format!(r#"{{"type":"filter","filters":[{EXAMPLE}]}}"#);
@@ -73,39 +72,14 @@ fn json(text: &str) -> Result<(), serde_json::Error> {
     serde_json::from_str::<&RawValue>(text).map(drop)
 }
 
-/// The members of an object, in their order.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Members<'de>, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Object)
-    }
-}
-
-fn member(members: &[(String, &RawValue)], name: &str) -> Result<Option<Fact>, String> {
+fn member(members: &[Member<'_>], name: &str) -> Result<Option<Fact>, String> {
     let member = members.iter().find(|(n, _)| n == name);
     member.map(|(_, value)| fact(value.get())).transpose().map_err(|fault| format!("{name}: {fault}"))
 }
 
 /// A name that stands twice.
-fn doubled(members: &[(String, &RawValue)]) -> Option<String> {
-    let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
+fn doubled(members: &[Member<'_>]) -> Option<String> {
+    let mut names: Vec<&str> = members.iter().map(|(name, _)| &**name).collect();
     names.sort_unstable();
     let twin = names.windows(2).find(|pair| pair[0] == pair[1])?;
     Some(format!("\"{}\" stands twice", excerpt(twin[0])))
@@ -116,7 +90,7 @@ fn excerpt(text: &str) -> String {
     text.chars().take(100).collect()
 }
 
-fn message(members: &[(String, &RawValue)], lenient: bool, limits: &Limits) -> Result<Filters, Wrong> {
+fn message(members: &[Member<'_>], lenient: bool, limits: &Limits) -> Result<Filters, Wrong> {
     let alone = |text: String| Wrong { correlation: Fact::Null, text };
     if members.iter().filter(|(name, _)| name == "correlationId").count() > 1 {
         return Err(alone("\"correlationId\" stands twice".to_owned()));
@@ -135,7 +109,7 @@ fn message(members: &[(String, &RawValue)], lenient: bool, limits: &Limits) -> R
 }
 
 fn conditions(
-    members: &[(String, &RawValue)],
+    members: &[Member<'_>],
     lenient: bool,
     limits: &Limits,
 ) -> Result<(Clause, Vec<Box<str>>), String> {
@@ -176,7 +150,7 @@ fn conditions(
 
 /// A filter's property and value.
 fn filter(text: &str) -> Result<(Cow<'static, str>, Box<str>), String> {
-    let Members(members) = serde_json::from_str(text).map_err(|_| format!("no object: write {EXAMPLE}"))?;
+    let members = members(text, u64::MAX).map_err(|_| format!("no object: write {EXAMPLE}"))?;
     if let Some(text) = doubled(&members) {
         return Err(text);
     }

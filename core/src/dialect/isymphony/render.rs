@@ -18,33 +18,27 @@ pub fn event(event: &Isymphony<'_>, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// The answer to filters that hold from here on.
-#[must_use]
-pub fn success(correlation: &Fact, wall: Wall) -> Vec<u8> {
-    let mut out = br#"{"correlationId":"#.to_vec();
-    fact(correlation, &mut out);
+/// Appends the answer to filters that hold from here on.
+pub fn success(correlation: &Fact, wall: Wall, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"correlationId":"#);
+    fact(correlation, out);
     let _ = write!(out, r#","time":{},"type":"success"}}"#, wall.0);
-    out
 }
 
-/// The answer to a message that changes nothing.
-#[must_use]
-pub fn error(correlation: &Fact, text: &str, wall: Wall) -> Vec<u8> {
-    let mut out = br#"{"correlationId":"#.to_vec();
-    fact(correlation, &mut out);
+/// Appends the answer to a message that changes nothing.
+pub fn error(correlation: &Fact, text: &str, wall: Wall, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"correlationId":"#);
+    fact(correlation, out);
     out.extend_from_slice(br#","error":"#);
-    string(text, &mut out);
+    string(text, out);
     let _ = write!(out, r#","time":{},"type":"error"}}"#, wall.0);
-    out
 }
 
-/// How many events a slow reader has missed.
-#[must_use]
-pub fn dropped(core_server_id: &str, count: u64, wall: Wall) -> Vec<u8> {
-    let mut out = br#"{"coreServerId":"#.to_vec();
-    string(core_server_id, &mut out);
+/// Appends how many events a slow reader has missed.
+pub fn dropped(core_server_id: &str, count: u64, wall: Wall, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"coreServerId":"#);
+    string(core_server_id, out);
     let _ = write!(out, r#","count":{count},"time":{},"type":"eventsDropped"}}"#, wall.0);
-    out
 }
 
 #[cfg(test)]
@@ -53,8 +47,10 @@ mod tests {
     use crate::event::vocabulary::Vocabulary;
     use crate::event::{Data, Event};
 
-    fn text(bytes: Vec<u8>) -> String {
-        String::from_utf8(bytes).unwrap()
+    fn text(render: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        render(&mut out);
+        String::from_utf8(out).unwrap()
     }
 
     #[test]
@@ -74,10 +70,10 @@ mod tests {
             extensions: Vec::new(),
             data: Data::Facts(facts),
         };
-        let mut out = Vec::new();
-        event(&Isymphony::new(&login, &Vocabulary::new(&[]), "e5c01703").unwrap(), &mut out);
+        let vocabulary = Vocabulary::new(&[]);
+        let login = Isymphony::new(&login, &vocabulary, "e5c01703").unwrap();
         let expected = r#"{"coreServerId":"e5c01703","duration":1.0,"ip":"a\"b","port":57042,"time":1436889915953,"type":"userLogin","userCreated":true,"userId":null,"userLoginId":"0c51236d","username":"mike"}"#;
-        assert_eq!(text(out), expected);
+        assert_eq!(text(|out| event(&login, out)), expected);
     }
 
     #[test]
@@ -91,11 +87,11 @@ mod tests {
             ),
             (Fact::Number("1e3".into()), r#"{"correlationId":1e3,"time":1436889163971,"type":"success"}"#),
         ] {
-            assert_eq!(text(success(&correlation, wall)), expected);
+            assert_eq!(text(|out| success(&correlation, wall, out)), expected);
         }
         let expected = r#"{"correlationId":null,"error":"a \"b\"","time":1436889163971,"type":"error"}"#;
-        assert_eq!(text(error(&Fact::Null, "a \"b\"", wall)), expected);
+        assert_eq!(text(|out| error(&Fact::Null, "a \"b\"", wall, out)), expected);
         let expected = r#"{"coreServerId":"c","count":17,"time":1436889163971,"type":"eventsDropped"}"#;
-        assert_eq!(text(dropped("c", 17, wall)), expected);
+        assert_eq!(text(|out| dropped("c", 17, wall, out)), expected);
     }
 }

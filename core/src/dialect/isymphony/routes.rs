@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::{Isymphony, NAME};
 use crate::dialect::access::{self, Entry, Users};
-use crate::dialect::problem::problem;
+use crate::dialect::problem::{no_websocket, problem};
 use crate::dialect::{Asker, Verdict};
-use crate::ground::config::{Config, Right};
+use crate::ground::config::Right;
 use crate::hub::Hub;
 use crate::wire::http::head::Head;
 use crate::wire::http::reply::Reply;
@@ -27,19 +27,6 @@ pub(super) const CLOSED: &str =
 
 pub(super) fn claims(path: &str) -> bool {
     path.strip_prefix("/communication_manager").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// Whether some listener has this dialect.
-pub(super) fn is_served(config: &Config) -> bool {
-    let named = |names: &Vec<String>| names.iter().any(|name| name == NAME);
-    config.listeners.iter().any(|listener| listener.dialects.as_ref().is_none_or(named))
-}
-
-/// The answer to a request that opens no websocket.
-pub(super) fn refused(wrong: handshake::Wrong) -> Reply {
-    let mut reply = problem(wrong.status, wrong.reason);
-    reply.fields.extend(wrong.fields);
-    reply
 }
 
 impl Isymphony {
@@ -82,7 +69,7 @@ impl Isymphony {
             return Some(problem(503, "this address is closed: the server has no credentials for it"));
         }
         if let Err(wrong) = handshake::judge(head) {
-            return Some(refused(wrong));
+            return Some(no_websocket(wrong));
         }
         access::origin(hub, head, NAME, |config| &config.isymphony.allowed_origins)
             .or_else(|| self.no_room(hub, asker.peer))

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::{Isymphony, read, render, routes};
+use super::{Isymphony, read, render};
 use crate::dialect::Asker;
-use crate::dialect::problem::problem;
+use crate::dialect::problem::{no_websocket, problem};
 use crate::event::Fact;
 use crate::event::filter::{Clause, View};
 use crate::event::output::{Lending, Tail};
@@ -21,10 +21,10 @@ use crate::wire::ws::{Message, frame, handshake};
 /// Types that a line of the log names at most.
 const NAMED_MAX: usize = 3;
 
-/// A text frame.
-pub(super) fn text(payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(payload.len() + 10);
-    frame::text(payload, &mut out);
+/// A text frame, alone.
+pub(super) fn text(render: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128);
+    frame::text(&mut out, render);
     out
 }
 
@@ -32,7 +32,7 @@ impl Isymphony {
     /// Why one more websocket is too many, if so.
     pub(super) fn no_room(&self, hub: &Hub, peer: IpAddr) -> Option<Reply> {
         let limits = &hub.config.limits;
-        let from_there = self.by_address.get(&counted(peer)).copied().unwrap_or_default();
+        let from_there = self.by_address.of(counted(peer));
         let per_address = limits.isymphony_connections_per_address;
         let full = self.sockets.len() as u64 >= limits.isymphony_connections
             || per_address > 0 && from_there >= per_address;
@@ -41,24 +41,20 @@ impl Isymphony {
 
     fn enter(&mut self, peer: IpAddr) -> u32 {
         let address = counted(peer);
-        *self.by_address.entry(address).or_default() += 1;
+        self.by_address.enter(address);
         self.sockets.insert(address)
     }
 
     pub(super) fn leave(&mut self, tag: u32) {
-        let Some(address) = self.sockets.remove(tag) else { return };
-        if let Some(open) = self.by_address.get_mut(&address) {
-            *open -= 1;
-            if *open == 0 {
-                self.by_address.remove(&address);
-            }
+        if let Some(address) = self.sockets.remove(tag) {
+            self.by_address.leave(address);
         }
     }
 
     pub(super) fn open(&mut self, hub: &mut Hub, asker: Asker, head: &Head<'_>) {
         let accept = match handshake::judge(head) {
             Ok(accept) => accept,
-            Err(wrong) => return hub.reply(asker.conn, asker.request, routes::refused(wrong)),
+            Err(wrong) => return hub.reply(asker.conn, asker.request, no_websocket(wrong)),
         };
         let limits = &hub.config.limits;
         let terms = Terms {
@@ -104,12 +100,12 @@ impl Isymphony {
             }
         };
         match read {
-            Err(wrong) => hub.say(id, text(&render::error(&wrong.correlation, &wrong.text, wall))),
+            Err(wrong) => hub.say(id, text(|out| render::error(&wrong.correlation, &wrong.text, wall, out))),
             Ok(filters) => {
                 self.note_unknown(hub, id, &filters.types);
                 // What is queued follows the old filters, and what comes after the answer the new ones.
                 hub.unfollow(id);
-                hub.say(id, text(&render::success(&filters.correlation, wall)));
+                hub.say(id, text(|out| render::success(&filters.correlation, wall, out)));
                 self.join(hub, id, filters.clause);
             }
         }

@@ -17,6 +17,7 @@ use crate::ground::slots::Slots;
 use crate::hub::Hub;
 use crate::hub::conn::{Machine, Stream};
 use crate::log::record::{Body, Record};
+use crate::wire::http::body::chunk;
 
 /// Streams that read the log.
 #[derive(Debug, Default)]
@@ -161,7 +162,7 @@ impl Reader {
         let home = &hub.channels[usize::from(channel)];
         let (mut out, mut text) = (Vec::new(), Vec::new());
         let write = |text: &[u8], out: &mut Vec<u8>| {
-            if bare { out.extend_from_slice(text) } else { render::chunk(text, out) }
+            if bare { out.extend_from_slice(text) } else { chunk(text, out) }
         };
         // Where the log has nothing more, what it should have had up to the arena is gone as well.
         let first = if records.is_empty() { start.max(home.arena().gone().next()) } else { start };

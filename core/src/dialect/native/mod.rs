@@ -66,7 +66,7 @@ impl Dialect for Native {
     }
 
     fn claims(&self, _hub: &Hub, path: &str) -> bool {
-        path.starts_with("/v1/") && !super::outbox::claims(path)
+        path.starts_with("/v1/") && !super::outbox::claims(path) && !super::sep::claims(path)
     }
 
     fn judge(&mut self, hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
@@ -153,11 +153,8 @@ impl Dialect for Native {
 
     fn stop(&mut self, hub: &mut Hub) {
         let patience_ms = hub.config.limits.stream_drain_ms;
-        for id in hub.conns.ids() {
-            let own = |conn: &Conn| conn.stream().is_some_and(|s| s.dialect == self.channel);
-            if hub.conns.get(id).is_some_and(own) {
-                hub.end_stream(id, patience_ms);
-            }
+        for id in hub.conns.streams_of(self.channel) {
+            hub.end_stream(id, patience_ms);
         }
     }
 

@@ -1,15 +1,13 @@
 //! Publish requests: one event or many, in five forms (CloudEvents 1.0: JSON event format, JSON batch format, HTTP
 //! protocol binding; and the two relaxed forms of our own).
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::fmt;
 
 use data_encoding::BASE64;
 use memchr::memchr;
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::dialect::json::{self, Member};
 use crate::event::{Data, Event, Fact};
 use crate::ground::limits::Limits;
 use crate::ground::rng::Rng;
@@ -130,57 +128,8 @@ fn whole(detail: &str) -> Wrong {
     Wrong { status: 400, index: None, detail: detail.to_owned() }
 }
 
-/// A JSON object's members with their source text, in their order.
-struct Members {
-    /// At most so many.
-    max: u64,
-}
-
-/// A member's name; one without an escape is its own source text.
-struct Name<'de>(Cow<'de, str>);
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Name<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Owned(text.to_owned())))
-            }
-        }
-        json.deserialize_str(Text)
-    }
-}
-
-impl<'de> Visitor<'de> for Members {
-    type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some((Name(name), value)) = map.next_entry()? {
-            if members.len() as u64 == self.max {
-                return Err(A::Error::custom(format!("more than {} members in one object", self.max)));
-            }
-            members.push((name, value));
-        }
-        Ok(members)
-    }
-}
-
-fn members<'a>(text: &'a str, limits: &Limits) -> Result<Vec<(Cow<'a, str>, &'a RawValue)>, String> {
-    let mut json = serde_json::Deserializer::from_str(text);
-    let members = json.deserialize_map(Members { max: limits.event_names });
-    let members = members.and_then(|members| json.end().map(|()| members)).map_err(|e| e.to_string())?;
+fn members<'a>(text: &'a str, limits: &Limits) -> Result<Vec<Member<'a>>, String> {
+    let members = json::members(text, limits.event_names).map_err(|e| e.to_string())?;
     match twice(&members) {
         Some(name) => Err(format!("`{name}` stands twice")),
         None => Ok(members),
@@ -188,7 +137,7 @@ fn members<'a>(text: &'a str, limits: &Limits) -> Result<Vec<(Cow<'a, str>, &'a 
 }
 
 /// The first name that stood before. A few names are compared with each other faster than they are put into a set.
-fn twice<'m>(members: &'m [(Cow<'_, str>, &RawValue)]) -> Option<&'m str> {
+fn twice<'m>(members: &'m [Member<'_>]) -> Option<&'m str> {
     let names = || members.iter().map(|(name, _)| &**name);
     if members.len() <= FEW {
         return names()
@@ -342,8 +291,8 @@ pub fn facts(text: &str, limits: &Limits) -> Result<Vec<(Box<str>, Fact)>, Strin
 }
 
 /// `path` stands before the names in errors.
-fn named_facts(path: &str, members: Vec<(Cow<'_, str>, &RawValue)>) -> Result<Vec<(Box<str>, Fact)>, String> {
-    let named = |(name, value): (Cow<'_, str>, &RawValue)| {
+fn named_facts(path: &str, members: Vec<Member<'_>>) -> Result<Vec<(Box<str>, Fact)>, String> {
+    let named = |(name, value): Member<'_>| {
         let fact = fact(value.get()).map_err(|e| format!("`{path}{name}`: {e}"))?;
         Ok((name.into(), fact))
     };

@@ -3,6 +3,7 @@
 use crate::event::{Data, Event, Fact};
 use crate::ground::digits::{decimal, hexadecimal};
 use crate::ground::id::{Epoch, Seq};
+use crate::wire::http::body::chunk;
 
 /// Appends one event of a stream, as one HTTP chunk: its id, and one `data` line. There is no `event` field, so that
 /// `onmessage` gets it.
@@ -21,14 +22,6 @@ pub fn text(event: &Event, epoch: Epoch, seq: Seq, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\ndata: ");
     json(event, out);
     out.extend_from_slice(b"\n\n");
-}
-
-/// Appends `bytes` as one chunk of the chunked coding (RFC 9112 section 7.1).
-pub fn chunk(bytes: &[u8], out: &mut Vec<u8>) {
-    hexadecimal(bytes.len() as u64, out);
-    out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(bytes);
-    out.extend_from_slice(b"\r\n");
 }
 
 /// Appends the event as compact JSON: the attributes that CloudEvents names, extensions by name, then the data.

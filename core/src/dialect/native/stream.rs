@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::history::Histories;
-use super::render::{chunk, string};
+use super::render::string;
 use crate::dialect::problem::problem;
 use crate::dialect::{Asker, access};
 use crate::event::arena::Position;
@@ -13,6 +13,7 @@ use crate::event::output::{Lending, Tail};
 use crate::ground::id::{ConnId, Epoch, Seq};
 use crate::hub::conn::Stream;
 use crate::hub::{Hub, StreamHead};
+use crate::wire::http::body::chunk;
 use crate::wire::http::head::Head;
 use crate::wire::http::query::pairs;
 use crate::wire::http::reply::Reply;

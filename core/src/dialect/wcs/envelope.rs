@@ -70,14 +70,14 @@ pub fn message_of_values(name: &str, values: &[&Fact]) -> Vec<u8> {
 }
 
 fn of_data(name: &str, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut json = Vec::with_capacity(256);
-    json.extend_from_slice(br#"{"message":"#);
-    render::string(name, &mut json);
-    json.extend_from_slice(br#","data":["#);
-    write(&mut json);
-    json.extend_from_slice(b"]}");
-    let mut framed = Vec::with_capacity(json.len() + 10);
-    frame::text(&json, &mut framed);
+    let mut framed = Vec::with_capacity(256);
+    frame::text(&mut framed, |out| {
+        out.extend_from_slice(br#"{"message":"#);
+        render::string(name, out);
+        out.extend_from_slice(br#","data":["#);
+        write(out);
+        out.extend_from_slice(b"]}");
+    });
     framed
 }
 

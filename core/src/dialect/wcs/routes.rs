@@ -11,7 +11,7 @@ use super::session::Session;
 use super::{FIRST_TAG, NAME, Wcs, append_passing};
 use crate::dialect::access::{self, Entry, Users};
 use crate::dialect::native::{read::facts, render};
-use crate::dialect::problem::{problem, wrong_method};
+use crate::dialect::problem::{no_websocket, problem, wrong_method};
 use crate::dialect::{Asker, Verdict};
 use crate::event::Fact;
 use crate::event::output::Lending;
@@ -46,8 +46,7 @@ pub(super) fn judge(hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {
         return judge_push(hub, asker, head);
     }
     if let Err(wrong) = handshake::judge(head) {
-        let reply = Reply { fields: wrong.fields, ..problem(wrong.status, wrong.reason) };
-        return Verdict::Refuse(reply);
+        return Verdict::Refuse(no_websocket(wrong));
     }
     // Which application it is, the first message tells; here an origin is refused that none of them admits.
     if let Some(origin) = head.field("origin")
@@ -95,7 +94,7 @@ impl Wcs {
         }
         match handshake::judge(head) {
             Ok(accept) => self.open(hub, asker, head, accept),
-            Err(wrong) => hub.reply(asker.conn, asker.request, problem(wrong.status, wrong.reason)),
+            Err(wrong) => hub.reply(asker.conn, asker.request, no_websocket(wrong)),
         }
     }
 

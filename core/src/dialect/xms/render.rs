@@ -7,6 +7,7 @@ use super::Words;
 use super::read::Subscription;
 use crate::event::Event;
 use crate::event::vocabulary::XMS_WITH_CALL_ID;
+use crate::wire::http::body::size_line;
 use crate::wire::http::reply::Reply;
 use crate::wire::xml::write_ascii_value;
 
@@ -37,8 +38,10 @@ pub fn frame(words: &Words<'_>, event: &Event, max: u64, out: &mut Vec<u8>) -> b
     if xml.len() as u64 > max {
         return false;
     }
-    let length = format!("{:x}\r\n", xml.len());
-    let _ = write!(out, "{:x}\r\n{length}", length.len() + xml.len());
+    let mut length = Vec::with_capacity(8);
+    size_line(xml.len(), &mut length);
+    size_line(length.len() + xml.len(), out);
+    out.extend_from_slice(&length);
     out.extend_from_slice(&xml);
     out.extend_from_slice(b"\r\n");
     true

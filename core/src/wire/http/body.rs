@@ -1,7 +1,9 @@
 //! Bodies off the wire: a known length, or chunks (RFC 9112 section 7.1). The bytes are handed on as they come; what
 //! frames them is checked to the last CR LF, because skipped bytes are how one request is smuggled inside another.
+//! Onto the wire: chunks.
 
 use super::head::Framing;
+use crate::ground::digits::hexadecimal;
 use crate::wire::Fault;
 
 /// A body in the middle of its way.
@@ -173,6 +175,19 @@ impl Body {
     }
 }
 
+/// Appends `bytes`, of which there are some, as one chunk.
+pub fn chunk(bytes: &[u8], out: &mut Vec<u8>) {
+    size_line(bytes.len(), out);
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the line before a chunk's data.
+pub fn size_line(bytes: usize, out: &mut Vec<u8>) {
+    hexadecimal(bytes as u64, out);
+    out.extend_from_slice(b"\r\n");
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -219,6 +234,15 @@ mod tests {
         check(b"0\r\n\n", Err("trailer"));
         check(b"0\r\nT: v\n\r\n", Err("trailer"));
         check(format!("0\r\n{}", "T: v\r\n".repeat(20)).as_bytes(), Err("too long"));
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut out = Vec::new();
+        chunk(&[b'x'; 300], &mut out);
+        assert_eq!((&out[..6], &out[305..]), (&b"12c\r\nx"[..], &b"\r\n"[..]));
+        out.extend_from_slice(b"0\r\n\r\n");
+        check(&out, Ok((&[b'x'; 300], 0)));
     }
 
     #[test]

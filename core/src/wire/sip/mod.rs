@@ -1,15 +1,20 @@
 //! SIP (RFC 3261): [`message`] reads and writes requests and responses, [`fields`] holds their header fields, [`uri`]
 //! cuts addresses into their parts, [`stream`] finds messages on a connection, [`digest`] answers challenges,
-//! [`transaction`] has the machines of one request, [`endpoint`] puts all this together for one user agent.
+//! [`transaction`] has the machines of one request, [`endpoint`] puts all this together for one user agent, [`dialog`] and
+//! [`subscriber`] keep subscriptions (RFC 6665) over it.
 //!
 //! What is absent here: sockets, time, events, the hub.
 
+pub mod dialog;
 pub mod digest;
 pub mod endpoint;
 pub mod fields;
 mod grammar;
 pub mod message;
 pub mod stream;
+pub mod subscriber;
+#[cfg(test)]
+mod torture;
 pub mod transaction;
 pub mod uri;
 

@@ -5,8 +5,6 @@
 pub enum Opcode {
     /// A whole message of text.
     Text = 0x1,
-    /// A whole message of bytes.
-    Binary = 0x2,
     /// The end.
     Close = 0x8,
     /// A question that is answered with a Pong.
@@ -30,15 +28,9 @@ pub fn header(opcode: Opcode, len: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(&bytes[..n]);
 }
 
-/// Appends a text message; `payload` is UTF-8.
-pub fn text(payload: &[u8], out: &mut Vec<u8>) {
-    header(Opcode::Text, payload.len(), out);
-    out.extend_from_slice(payload);
-}
-
-/// Appends a text message that `render` appends in its place. Only when its length is unusual are its bytes moved, to
-/// make the header fit.
-pub fn text_with(out: &mut Vec<u8>, render: impl FnOnce(&mut Vec<u8>)) {
+/// Appends a text message; `render` appends its payload, which is UTF-8. Only when its length is unusual are its bytes
+/// moved, to make the header fit.
+pub fn text(out: &mut Vec<u8>, render: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&[0; USUAL_HEADER_BYTES]);
     let payload = out.len();
@@ -49,12 +41,6 @@ pub fn text_with(out: &mut Vec<u8>, render: impl FnOnce(&mut Vec<u8>)) {
     } else {
         out.splice(start..payload, bytes[..n].iter().copied());
     }
-}
-
-/// Appends a binary message.
-pub fn binary(payload: &[u8], out: &mut Vec<u8>) {
-    header(Opcode::Binary, payload.len(), out);
-    out.extend_from_slice(payload);
 }
 
 /// Appends a Close (section 5.5.1). A reason that is too long for a control frame is cut.
@@ -105,9 +91,10 @@ mod tests {
 
     #[test]
     fn rfc6455_5_7_examples() {
-        assert_eq!(written(|out| text(b"Hello", out)), b"\x81\x05Hello");
-        assert_eq!(written(|out| binary(&[7; 256], out))[..4], [0x82, 0x7E, 1, 0]);
-        assert_eq!(written(|out| binary(&[7; 65_536], out))[..10], [0x82, 0x7F, 0, 0, 0, 0, 0, 1, 0, 0]);
+        let sevens = |len| written(|out| text(out, |out| out.resize(out.len() + len, b'7')));
+        assert_eq!(written(|out| text(out, |out| out.extend_from_slice(b"Hello"))), b"\x81\x05Hello");
+        assert_eq!(sevens(256)[..4], [0x81, 0x7E, 1, 0]);
+        assert_eq!(sevens(65_536)[..10], [0x81, 0x7F, 0, 0, 0, 0, 0, 1, 0, 0]);
         assert_eq!(written(|out| header(Opcode::Ping, 0, out)), PING);
     }
 
@@ -115,18 +102,17 @@ mod tests {
     fn rfc6455_5_2_a_second_reader_finds_the_same_lengths() {
         for len in [0, 1, 125, 126, 127, 65_535, 65_536, 100_000] {
             let payload = vec![b'x'; len];
-            let plain = written(|out| text(&payload, out));
+            let plain = written(|out| text(out, |out| out.extend_from_slice(&payload)));
             let mut cursor = Cursor::new(&plain);
             let (head, announced) = FrameHeader::parse(&mut cursor).unwrap().unwrap();
             assert!(head.is_final && head.mask.is_none() && head.opcode == OpCode::Data(Data::Text));
             assert_eq!((announced, &plain[cursor.position() as usize..]), (len as u64, &payload[..]));
             assert_eq!(cursor.position() as usize, head.len(announced), "the shortest form");
-            // In place, behind what is there already.
-            let in_place = written(|out| {
+            let behind = written(|out| {
                 out.push(b'a');
-                text_with(out, |out| out.extend_from_slice(&payload));
+                text(out, |out| out.extend_from_slice(&payload));
             });
-            assert_eq!((in_place[0], &in_place[1..]), (b'a', &plain[..]), "{len}");
+            assert_eq!((behind[0], &behind[1..]), (b'a', &plain[..]), "{len}");
         }
     }
 

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use memchr::memmem;
+use offhook_tests::memory::ws::UPGRADE;
 use rustls::ClientConfig;
 
 use crate::Result;
 use crate::fleet::Fleet;
 use crate::http::{Client, Reply};
 use crate::stamp::{STAMP_BYTES, write_stamp};
-use crate::websocket;
 
 /// Size of the payload before the dialect escapes it.
 const PAYLOAD_BYTES: usize = 300;
@@ -249,8 +249,7 @@ pub(crate) fn open_handler(address: SocketAddr, href: &str) -> Vec<u8> {
 
 /// The request that opens a websocket.
 fn open_websocket(address: SocketAddr, path: &str, credentials: &str) -> Vec<u8> {
-    let upgrade = websocket::upgrade();
-    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{credentials}{upgrade}\r\n").into_bytes()
+    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{credentials}{UPGRADE}\r\n").into_bytes()
 }
 
 /// iSymphony's message that sets the filters of a connection: properties and the values that they must have.

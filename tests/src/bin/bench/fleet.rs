@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use memchr::memmem;
+use offhook_tests::memory::ws::masked;
 use rustls::ClientConfig;
 
 use crate::Result;
 use crate::line::Line;
 use crate::socket::{Poll, Ready, connect_from};
 use crate::stamp::Tracker;
-use crate::websocket::{first_text, masked_text};
+use crate::websocket::{TEXT, first_text};
 
 /// Connections that are opened before the first of them is waited for: fewer than any backlog.
 const HANDSHAKES_MAX: usize = 100;
@@ -97,7 +98,7 @@ impl Fleet {
         for (index, subscriber) in self.subscribers.iter_mut().enumerate() {
             let stream = &mut subscriber.stream;
             stream.socket().set_nonblocking(false)?;
-            stream.write_all(&masked_text(message(index).as_bytes()))?;
+            stream.write_all(&masked(TEXT, [0; 4], message(index).as_bytes()))?;
             let answer = read_until(stream, |bytes| Ok(first_text(bytes)?.map(<[u8]>::to_vec)))?;
             if !is_fine(&answer) {
                 return Err(format!("a message was refused: {}", String::from_utf8_lossy(&answer)).into());

@@ -9,10 +9,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 
 use memchr::memmem;
+use offhook_core::wire::ws::frame;
+use offhook_tests::memory::ws::ACCEPT;
 
 use crate::Result;
 use crate::socket::{Poll, write_all};
-use crate::websocket;
 
 /// How events are wrapped for subscribers.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +38,7 @@ impl Framing {
             Self::Websocket => format!(
                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                  Sec-WebSocket-Accept: {}\r\n\r\n",
-                websocket::ACCEPT
+                ACCEPT
             ),
         }
     }
@@ -50,7 +51,7 @@ impl Framing {
                 out.extend_from_slice(event);
                 out.extend_from_slice(b"\n\r\n");
             }
-            Self::Websocket => websocket::append_text(event, out),
+            Self::Websocket => frame::text(out, |out| out.extend_from_slice(event)),
         }
     }
 }
