@@ -12,6 +12,7 @@ pub mod package;
 pub mod read;
 pub mod receiver;
 pub mod render;
+pub mod rlmi;
 mod routes;
 pub mod state;
 

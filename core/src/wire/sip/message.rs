@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use memchr::{memchr, memmem};
 
 use super::Bounds;
-use super::fields::{self, Fields};
+use super::fields::{self, Fields, Lines};
 use super::grammar::{self, WHITE};
 use super::uri::{self, NameAddr, Parts, Uri, Via};
 
@@ -68,8 +68,9 @@ impl Message {
     #[must_use]
     pub fn response(to: &Message, status: u16, reason: &str) -> Message {
         let mut fields = Fields::default();
-        for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
-            to.fields.lines(name).for_each(|value| fields.push(name, value));
+        to.fields.lines("Via").for_each(|hop| fields.push("Via", hop));
+        for name in ["From", "To", "Call-ID", "CSeq"] {
+            to.fields.get(name).into_iter().for_each(|value| fields.push(name, value));
         }
         Message { start: Start::Response { status, reason: reason.into() }, fields, body: Vec::new() }
     }
@@ -236,7 +237,7 @@ pub(super) struct Head {
 impl Head {
     /// Reads a head. What follows its end is not in `head`.
     pub(super) fn read(head: &[u8], fields_max: usize) -> Head {
-        let mut lines = Lines { rest: head };
+        let mut lines = Lines::of(head);
         let (start, mut fault) = match lines.next().map(|first| read_start(&first)) {
             Some(Ok(start)) => (start, None),
             Some(Err((start, fault))) => (start, Some(fault)),
@@ -244,11 +245,11 @@ impl Head {
         };
         let mut fields = Fields::default();
         for text in lines {
-            if fields.len() >= fields_max {
+            fault = fault.or(read_field(&text, &mut fields, fields_max).err());
+            if fields.len() > fields_max {
                 fault = fault.or(Some((513, "there are more header fields than are taken here")));
                 break;
             }
-            fault = fault.or(read_field(&text, &mut fields).err());
         }
         let message = Message { start, fields, body: Vec::new() };
         let fault = fault.or_else(|| judge(&message).err());
@@ -256,47 +257,8 @@ impl Head {
         Head { message, length, fault }
     }
 
-    /// The message without its body and the length of that, or why it is none.
-    pub(super) fn judged(self) -> Result<(Message, Option<usize>), Unreadable> {
-        match self.fault {
-            Some(fault) => Err(Unreadable::new(&self.message, fault)),
-            None => Ok((self.message, self.length)),
-        }
-    }
-
     pub(super) fn refused(&self, status: u16, reason: &'static str) -> Unreadable {
         Unreadable::new(&self.message, (status, reason))
-    }
-}
-
-/// The lines of a head, up to the empty one, continuation lines joined by a space (section 7.3.1).
-struct Lines<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = Cow<'a, [u8]>;
-
-    fn next(&mut self) -> Option<Cow<'a, [u8]>> {
-        let mut line = Cow::Borrowed(self.take()?);
-        while let Some(b' ' | b'\t') = self.rest.first() {
-            let more = self.take()?;
-            let line = line.to_mut();
-            line.truncate(line.trim_ascii_end().len());
-            line.push(b' ');
-            line.extend_from_slice(more.trim_ascii_start());
-        }
-        Some(line)
-    }
-}
-
-impl<'a> Lines<'a> {
-    /// A line without its end.
-    fn take(&mut self) -> Option<&'a [u8]> {
-        let end = memmem::find(self.rest, b"\r\n");
-        let line = &self.rest[..end.unwrap_or(self.rest.len())];
-        self.rest = &self.rest[end.map_or(self.rest.len(), |at| at + 2)..];
-        (!line.is_empty()).then_some(line)
     }
 }
 
@@ -350,7 +312,7 @@ fn read_start(line: &[u8]) -> Result<Start, (Start, Fault)> {
 }
 
 /// Adds the field of a line. Of a value that is not text the rest is kept for the answer.
-fn read_field(line: &[u8], fields: &mut Fields) -> Result<(), Fault> {
+fn read_field(line: &[u8], fields: &mut Fields, fields_max: usize) -> Result<(), Fault> {
     let bad = |reason| Err((400, reason));
     let colon = memchr(b':', line).unwrap_or(line.len());
     let name = str::from_utf8(&line[..colon]).unwrap_or_default().trim_end_matches(WHITE);
@@ -365,16 +327,18 @@ fn read_field(line: &[u8], fields: &mut Fields) -> Result<(), Fault> {
     if text.contains(['\r', '\n']) {
         return bad("a line of the head does not end with CR LF");
     }
-    match fields::registered(name) {
+    let name = fields::registered(name);
+    if name == "Via" {
         // One hop a line, so that the first line is the first hop.
-        Cow::Borrowed("Via") => grammar::split(text, b',').for_each(|via| fields.push("Via", via)),
-        name => fields.add(name, text.into()),
+        grammar::split(text, b',').take(fields_max.saturating_add(1)).for_each(|hop| fields.push("Via", hop));
+    } else {
+        fields.add(name, text.into());
     }
     if let Cow::Owned(_) = value { bad("a header field's value is not UTF-8") } else { Ok(()) }
 }
 
 /// What every message must have, each once (section 8.1.1), what most have, and whether it can be read.
-type Rule = (&'static str, bool, fn(&str, &Message) -> bool, [&'static str; 3]);
+type Rule = (&'static str, bool, fn(&str) -> bool, [&'static str; 3]);
 
 macro_rules! rule {
     ($name:literal, $required:literal, $fits:expr) => {
@@ -392,16 +356,16 @@ macro_rules! rule {
 }
 
 const RULES: &[Rule] = &[
-    rule!("From", true, |value, _| Parts::read(value).is_ok()),
-    rule!("To", true, |value, _| Parts::read(value).is_ok()),
-    rule!("Call-ID", true, |value, _| !value.is_empty() && !value.contains(WHITE)),
-    rule!("CSeq", true, |value, _| cseq(value).is_some()),
-    rule!("Max-Forwards", false, |value, _| grammar::number::<u8>(value).is_some()),
-    rule!("Content-Length", false, |value, _| !value.is_empty() && grammar::number::<u32>(value).is_some()),
-    rule!("Content-Type", false, |_, _| true),
-    rule!("Event", false, |_, _| true),
-    rule!("Subscription-State", false, |_, _| true),
-    rule!("Expires", false, |_, _| true),
+    rule!("From", true, |value| Parts::read(value).is_ok()),
+    rule!("To", true, |value| Parts::read(value).is_ok()),
+    rule!("Call-ID", true, |value| !value.is_empty() && !value.contains(WHITE)),
+    rule!("CSeq", true, |value| cseq(value).is_some()),
+    rule!("Max-Forwards", false, |value| grammar::number::<u8>(value).is_some()),
+    rule!("Content-Length", false, |value| grammar::number::<u32>(value).is_some()),
+    rule!("Content-Type", false, |_| true),
+    rule!("Event", false, |_| true),
+    rule!("Subscription-State", false, |_| true),
+    rule!("Expires", false, |_| true),
 ];
 
 /// What makes lines a message: the fields without which nobody can tell whose it is, and its length.
@@ -412,7 +376,7 @@ fn judge(message: &Message) -> Result<(), Fault> {
             (None, _) if *required => return Err((400, missing)),
             (None, _) => {}
             (Some(_), Some(_)) => return Err((400, repeated)),
-            (Some(value), None) if !fits(value, message) => return Err((400, malformed)),
+            (Some(value), None) if !fits(value) => return Err((400, malformed)),
             (Some(_), None) => {}
         }
     }
@@ -433,3 +397,6 @@ fn judge(message: &Message) -> Result<(), Fault> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

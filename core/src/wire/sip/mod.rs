@@ -13,6 +13,8 @@ mod grammar;
 pub mod message;
 pub mod stream;
 pub mod subscriber;
+#[cfg(test)]
+mod torture;
 pub mod transaction;
 pub mod uri;
 

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::change::Child;
 use super::package::{self, Package, event_name};
+use super::rlmi::Lists;
 use super::state::{Difference, Resource, Subscription, Subscriptions};
 use crate::ground::slots::Slots;
 use crate::ground::time::Mono;
@@ -84,6 +85,8 @@ struct Entry {
     ended: package::Ended,
     /// What it showed before its dialog ended: what comes next is compared with that.
     former: Option<package::Body>,
+    /// What is known of the lists of a peer that is a list server.
+    lists: Option<Box<Lists>>,
 }
 
 impl Agent {
@@ -258,6 +261,7 @@ fn insert(
         left: false,
         ended: package::Ended::default(),
         former: None,
+        lists: None,
     });
     of.entry(subscription.id).or_default().push(key);
     key

@@ -120,4 +120,10 @@ impl UserAgent {
     pub(super) fn poll_timeout(&self) -> Option<Mono> {
         self.ended.front().map(|(until, _)| *until)
     }
+
+    /// Whether no Call-ID is remembered.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.ended.is_empty() && self.events.is_empty()
+    }
 }

@@ -4,14 +4,12 @@
 mod challenges;
 mod ends;
 mod forks;
-mod model;
 mod orderings;
-mod pace;
 mod refreshes;
 mod restarts;
 mod subscribing;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use super::{Content, Event, Saved, Settings, Subscriber, Wanted};
@@ -55,7 +53,8 @@ pub(super) struct Stage {
     numbers: Vec<u32>,
     pub(super) saved: Vec<Saved>,
     branches: u32,
-    last_branch: Option<String>,
+    /// Branches of all SUBSCRIBEs.
+    seen: BTreeSet<String>,
 }
 
 impl Stage {
@@ -80,7 +79,7 @@ impl Stage {
             numbers: Vec::new(),
             saved: Vec::new(),
             branches: 0,
-            last_branch: None,
+            seen: BTreeSet::new(),
         }
     }
 
@@ -125,6 +124,7 @@ impl Stage {
     /// Lets time pass until the next SUBSCRIBE, and says how many milliseconds that took.
     pub(super) fn until_request(&mut self) -> (u64, Message) {
         let before = self.now.mono;
+        self.collect();
         while self.requests.is_empty() {
             let due = self.subscriber.poll_timeout().expect("something is due");
             self.pass(due.since(self.now.mono));
@@ -146,10 +146,8 @@ impl Stage {
                 self.responses.push_back(message);
                 continue;
             }
-            let branch = message.vias().next().and_then(|via| via.branch().map(str::to_owned));
-            if branch != self.last_branch && self.requests.iter().all(|other| *other != message) {
+            if self.seen.insert(branch(&message)) {
                 self.requests.push_back(message);
-                self.last_branch = branch;
             }
         }
     }
@@ -302,6 +300,12 @@ impl Stage {
         assert!(self.subscriber.agent.is_empty());
         assert!(self.subscriber.deadlines.is_empty());
     }
+}
+
+/// The branch of a request of ours.
+pub(super) fn branch(request: &Message) -> String {
+    let via = request.vias().next().expect("a request has a Via");
+    via.branch().expect("our Via has a branch").to_owned()
 }
 
 pub(super) fn field<'a>(message: &'a Message, name: &str) -> &'a str {
