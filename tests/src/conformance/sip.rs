@@ -289,6 +289,8 @@ pub fn s46_sip_subscriptions(subject: &Subject) {
         link.send(&granted(&last));
         let answer = link.ask(&notify(&last, &upper, 2, "terminated;reason=timeout", ""));
         assert!(answer.starts_with("SIP/2.0 200 "), "{transport}: {answer}");
+        // Nothing is left to be said, and a connection ends from both sides.
+        drop(link);
         let (code, log) = server.wait_exit();
         assert_eq!(code, Some(0), "{transport}: {log}");
     }
