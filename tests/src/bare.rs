@@ -65,12 +65,16 @@ impl Bare {
         self.carry_out(watched)
     }
 
-    /// Answers the engine's own requests, each in a turn of its own, until it makes no more; how many those were.
-    pub fn answer_all(&mut self, answer: &[u8]) -> u64 {
+    /// Answers the engine's own requests, so many of them in a turn, until it makes no more; how many those were.
+    pub fn answer_all(&mut self, answer: &[u8], a_turn: usize) -> u64 {
         let mut answered = 0;
-        while let Some(id) = self.asked.pop_front() {
-            self.feed(id, answer, None);
-            answered += 1;
+        while !self.asked.is_empty() {
+            for id in self.asked.drain(..a_turn.min(self.asked.len())) {
+                self.engine.receive(self.now, id, answer);
+                answered += 1;
+            }
+            self.engine.handle_timeout(self.now);
+            self.carry_out(None);
         }
         answered
     }
