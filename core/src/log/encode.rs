@@ -54,7 +54,7 @@ pub struct Broken;
 /// Appends a record.
 ///
 /// # Panics
-/// On a body that is only ever passed on.
+/// On a body that is only ever passed on, and on a change of a part that is not among [`PARTS`].
 pub fn encode(record: &Record, out: &mut Vec<u8>) {
     let kind = match &record.body {
         Body::Event(_) => EVENT,
@@ -70,6 +70,7 @@ pub fn encode(record: &Record, out: &mut Vec<u8>) {
     match &record.body {
         Body::Event(event) => put_event(event, out),
         Body::Change(part, change) => {
+            assert!(PARTS.contains(part), "no start would read what {part} writes");
             put_bytes(out, part.as_bytes());
             put_bytes(out, change);
         }
