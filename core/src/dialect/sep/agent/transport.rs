@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::super::AGENT;
 use super::super::package::Package;
-use super::Agent;
+use super::{Agent, is_here};
 use crate::ground::config::{SipCredential, SipTransport};
 use crate::ground::deadline::Due;
 use crate::ground::id::ConnId;
@@ -74,7 +74,7 @@ fn bracketed(address: SocketAddr) -> Box<str> {
 
 impl Transport {
     pub(super) fn new(hub: &mut Hub) -> Transport {
-        if hub.place.shard.0 != 0 || !hub.config.sip.is_on() || hub.config.tls.is_none() {
+        if !is_here(hub) || hub.config.tls.is_none() {
             return Transport::default();
         }
         let tls = hub.flow_tls(&hub.config.sip.tls);
