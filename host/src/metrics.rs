@@ -59,6 +59,7 @@ impl Collector for Counted {
         out.gauge("events_retained", "Native events kept for resume", None, s.retained_events)?;
         out.gauge("retained", "Rendered bytes of these events", Some(&Unit::Bytes), s.retained_bytes)?;
         out.outbox(s)?;
+        out.sep(s)?;
         out.dialects(s)?;
         out.xms_apps(s)?;
         out.wcs_hooks(s)
@@ -160,6 +161,11 @@ impl Families<'_> {
             }
         }
         Ok(())
+    }
+
+    fn sep(&mut self, stats: &Stats) -> fmt::Result {
+        let help = "SIP subscriptions over HTTP that have not ended";
+        self.gauge("sep_subscriptions", help, None, stats.sep_subscriptions)
     }
 
     fn dialects(&mut self, stats: &Stats) -> fmt::Result {
