@@ -348,7 +348,7 @@ fn the_example_is_accepted_with_and_without_its_comments() {
 #[test]
 fn the_example_is_complete() {
     let whole = whole_example();
-    let sections: [Keys<'_>; 26] = [
+    let sections: [Keys<'_>; 27] = [
         KEYS,
         listeners::LISTENER_KEYS,
         listeners::TLS_KEYS,
