@@ -171,6 +171,9 @@ impl Notifier {
     }
 }
 
+/// A datagram on its way: when it arrives, in which order it was sent, whether to the notifier, and what it is.
+type Datagram = (Mono, u64, bool, Vec<u8>);
+
 /// Both sides and the link.
 struct World {
     now: Now,
@@ -178,8 +181,7 @@ struct World {
     seed: u64,
     subscriber: Subscriber,
     notifier: Notifier,
-    /// Datagrams on their way: when they arrive, in which order they were sent, and whether to the notifier.
-    link: BinaryHeap<Reverse<(Mono, u64, bool, Vec<u8>)>>,
+    link: BinaryHeap<Reverse<Datagram>>,
     sent: u64,
     /// Of a hundred datagrams, how many are lost, and how many come twice.
     faults: u64,
