@@ -125,6 +125,7 @@ fn top_level<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>, read: &mut Con
     }
     if let Some(table) = section(reader, "sip") {
         read.config.sip = sip::read(reader, table, read.config.limits.tls_sessions);
+        read.config.sep.served = read.config.sip.is_on();
     }
     if let Some(item) = find("listener") {
         read.listeners = listeners::listeners(reader, item, read.config.limits.tls_sessions);

@@ -12,6 +12,7 @@ pub mod package;
 pub mod read;
 pub mod receiver;
 pub mod render;
+pub mod rlmi;
 mod routes;
 pub mod state;
 
@@ -42,7 +43,7 @@ use routes::Face;
 pub(super) use routes::claims;
 use state::{How, InstanceState, Subscription, Subscriptions};
 
-const NAME: &str = "sep";
+pub(super) const NAME: &str = "sep";
 
 /// The namespace of the API's own elements.
 pub const NAMESPACE: &str = "http://voip.co.uk/api/sep/2009-06";

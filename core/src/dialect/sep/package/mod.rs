@@ -25,7 +25,7 @@ pub use table::Ended;
 
 /// Bounds of an XML body, far above what any package needs; beyond, a body is carried as bytes. They are fixed, because
 /// what stands in the log must be read again under every config.
-const XML: Bounds = Bounds { depth: 32, attributes: 64 };
+pub(super) const XML: Bounds = Bounds { depth: 32, attributes: 64 };
 
 /// An event package.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
