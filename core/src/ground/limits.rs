@@ -161,8 +161,6 @@ limits! {
     notes_per_s = 100, "Lines a second that peers' doings may add to the server's own log. Beyond: left out, and their number told.";
     audits_per_s = 100, "Refusals a second that the audit log gets. Beyond: left out, and their number told.";
     note_chars = 1_000, "Characters of such a line. Beyond: left out.";
-    sip_connections = 1_024, "Connections that are made to SIP peers; those that are accepted count as `connections`. Beyond: none is made, and what was to go there fails.";
-    sip_connect_ms = 5_000, "From dialing a SIP peer until it is connected; with TLS `tls_handshake_ms` more. Beyond: given up.";
     sip_unsent_bytes = 1_048_576, "Bytes that wait for a SIP peer whose connection is full. Beyond: closed.";
     udp_receive_bytes = 4_194_304, "Kernel receive buffer of each UDP socket: answers to a burst of requests come as a burst. The kernel lowers it to net.core.rmem_max. Beyond: lost, and the sender repeats.";
     udp_send_bytes = 1_048_576, "Kernel send buffer of each UDP socket. Beyond: lost, counted, and repeated by its timer.";

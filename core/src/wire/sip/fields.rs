@@ -181,14 +181,18 @@ impl<'a> Iterator for Lines<'a> {
     fn next(&mut self) -> Option<Cow<'a, [u8]>> {
         let mut line = Cow::Borrowed(self.take()?);
         while let Some(b' ' | b'\t') = self.rest.first() {
-            let more = self.take()?;
-            let line = line.to_mut();
-            line.truncate(line.trim_ascii_end().len());
+            let (line, more) = (line.to_mut(), self.take()?);
+            line.truncate(line.iter().rposition(is_text).map_or(0, |at| at + 1));
             line.push(b' ');
-            line.extend_from_slice(more.trim_ascii_start());
+            line.extend(more.iter().skip_while(|b| !is_text(b)));
         }
         Some(line)
     }
+}
+
+/// White space of a line is these two bytes alone: others stay, and are judged.
+fn is_text(byte: &u8) -> bool {
+    !matches!(byte, b' ' | b'\t')
 }
 
 impl<'a> Lines<'a> {
