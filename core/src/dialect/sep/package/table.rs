@@ -200,13 +200,20 @@ impl Shape {
         }
     }
 
+    /// The schema's order; rows have none among themselves, and stand in that of their ids, so that equal tables are
+    /// equal documents.
     fn arrange(&self, element: &mut Element) {
-        element.children.sort_by_key(|node| match node {
+        element.children.sort_by(|a, b| self.place(a).cmp(&self.place(b)));
+    }
+
+    fn place<'a>(&self, node: &'a Node) -> (usize, &'a str) {
+        match node {
             Node::Element(e) if *e.namespace == *self.namespace => {
-                self.order.iter().position(|name| **name == *e.name).unwrap_or(usize::MAX)
+                let place = self.order.iter().position(|name| **name == *e.name).unwrap_or(usize::MAX);
+                (place, if self.rows.contains(&&*e.name) { key(e) } else { "" })
             }
-            Node::Element(_) | Node::Text(_) => usize::MAX,
-        });
+            Node::Element(_) | Node::Text(_) => (usize::MAX, ""),
+        }
     }
 
     /// A table without what it shows as terminated, and the paths of that.
