@@ -15,6 +15,7 @@ pub mod proxy;
 pub mod publish_body;
 pub mod query;
 mod replies;
+pub mod sip_packages;
 mod split;
 pub mod wcs_answer;
 pub mod ws_handshake;
@@ -34,6 +35,7 @@ pub const TARGETS: &[Target] = &[
     ("proxy", proxy::run),
     ("publish_body", publish_body::run),
     ("query", query::run),
+    ("sip_packages", sip_packages::run),
     ("wcs_answer", wcs_answer::run),
     ("ws_handshake", ws_handshake::run),
     ("ws_session", ws_session::run),
