@@ -132,7 +132,7 @@ fn raise_open_files(settings: &Settings, shards: u16) -> Option<Share> {
     })?;
     let (listeners, sip) = (settings.addresses.len() as u64, settings.config.sip.listen.len() as u64);
     let limits = &settings.config.limits;
-    let flows = if sip > 0 { limits.sip_connections } else { 0 };
+    let flows = if sip > 0 { limits.sip_flows } else { 0 };
     let files = files.saturating_sub(2 * sip);
     Some(open_files::share(files, listeners, u64::from(shards), limits.refusal_places, [limits.calls, flows]))
 }
@@ -141,7 +141,7 @@ fn raise_open_files(settings: &Settings, shards: u16) -> Option<Share> {
 pub(crate) fn fit_connections(limits: &mut Limits, share: Option<Share>) {
     let Some(share) = share else { return };
     limits.calls = limits.calls.min(share.calls);
-    limits.sip_connections = limits.sip_connections.min(share.flows);
+    limits.sip_flows = limits.sip_flows.min(share.flows);
     let most = share.connections;
     if most < limits.connections {
         tracing::warn!(

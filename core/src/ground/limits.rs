@@ -134,10 +134,10 @@ limits! {
     sip_list_resources = 1_000, "Resources that one entry's list brings, when the peer is a resource-list server. Beyond: left out, and counted.";
     sip_requests = 65_536, "SIP requests of ours that wait for their turn or their answer. Beyond: the new one fails as if its transport had.";
     sip_requests_remembered = 65_536, "SIP requests of peers whose copies are recognised, for 32 s each over UDP. Beyond: dropped, and the peer sends it again.";
-    sip_strangers_per_address_per_s = 50, "Answers in a second to SIP requests of one address that belong to no subscription; of IPv6 64 bits are an address. Beyond: dropped.";
-    sip_strangers_per_s = 500, "Such answers in a second to all addresses. Beyond: dropped.";
+    sip_strangers_per_address_per_s = 100, "Answers in a second to SIP requests of one address that belong to no subscription; of IPv6 64 bits are an address. Beyond: dropped.";
+    sip_strangers_per_s = 1_000, "Such answers in a second to all addresses. Beyond: dropped.";
     sip_flows = 1_024, "SIP connections that we opened, and as many that peers opened. Beyond: requests fail as if their transport had; a peer's connection is closed.";
-    sip_flow_bytes = 262_144, "Bytes that wait for a SIP connection that is not open yet. Beyond: the request fails as if its transport had.";
+    sip_flow_bytes = 1_048_576, "Bytes that wait for a SIP connection that is not open yet. Beyond: the request fails as if its transport had.";
     sip_flow_idle_ms = 120_000, "A SIP connection on which no message goes or comes, and no answer is awaited. Beyond: closed.";
     sip_dial_ms = 5_000, "Time that an attempt to open a SIP connection has, its TLS handshake included. Beyond: UDP if only the length asked for TCP, else the next address.";
     sip_forks = 8, "Dialogs that one SUBSCRIBE may make when it is forked. Beyond: a NOTIFY of a further one is answered 481.";
@@ -161,8 +161,6 @@ limits! {
     notes_per_s = 100, "Lines a second that peers' doings may add to the server's own log. Beyond: left out, and their number told.";
     audits_per_s = 100, "Refusals a second that the audit log gets. Beyond: left out, and their number told.";
     note_chars = 1_000, "Characters of such a line. Beyond: left out.";
-    sip_connections = 1_024, "Connections that are made to SIP peers; those that are accepted count as `connections`. Beyond: none is made, and what was to go there fails.";
-    sip_connect_ms = 5_000, "From dialing a SIP peer until it is connected; with TLS `tls_handshake_ms` more. Beyond: given up.";
     sip_unsent_bytes = 1_048_576, "Bytes that wait for a SIP peer whose connection is full. Beyond: closed.";
     udp_receive_bytes = 4_194_304, "Kernel receive buffer of each UDP socket: answers to a burst of requests come as a burst. The kernel lowers it to net.core.rmem_max. Beyond: lost, and the sender repeats.";
     udp_send_bytes = 1_048_576, "Kernel send buffer of each UDP socket. Beyond: lost, counted, and repeated by its timer.";

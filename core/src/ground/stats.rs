@@ -167,6 +167,18 @@ pub struct DestinationStats {
     pub throttled: u64,
 }
 
+impl DestinationStats {
+    /// Adds what is counted under the same label.
+    pub fn merge(&mut self, more: DestinationStats) {
+        self.delivered += more.delivered;
+        self.failed += more.failed;
+        self.dead += more.dead;
+        self.pending += more.pending;
+        self.breaker = self.breaker.max(more.breaker);
+        self.throttled = self.throttled.max(more.throttled);
+    }
+}
+
 /// One XMS application's counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct XmsAppStats {
@@ -231,8 +243,9 @@ impl Stats {
         self.dead_letters += other.dead_letters;
         self.dead_letters_forgotten += other.dead_letters_forgotten;
         self.pending_bytes += other.pending_bytes;
-        // A destination has one owner, and no other engine counts for it.
-        self.destinations.extend(other.destinations.iter().map(|(name, stats)| (name.clone(), *stats)));
+        for (label, more) in &other.destinations {
+            self.destinations.entry(label.clone()).or_default().merge(*more);
+        }
         for (app, more) in &other.xms_apps {
             let sum = self.xms_apps.entry(app.clone()).or_default();
             sum.handlers += more.handlers;

@@ -62,7 +62,7 @@ impl Hub {
         address: SocketAddr,
         tls: Option<(&Compiled, &str)>,
     ) -> Result<ConnId, Box<str>> {
-        if self.calls.flows() >= self.config.limits.sip_connections {
+        if self.calls.flows() >= self.config.limits.sip_flows {
             return Err("there is no room for another connection".into());
         }
         let layer = tls.map(|(compiled, name)| Layer::client(compiled, name)).transpose()?;
@@ -70,7 +70,7 @@ impl Hub {
         let mut conn = Conn::dialed(Machine::Flow(Box::new(flow)), address);
         conn.transport =
             layer.map(|layer| Box::new(Transport { tls: Some(Box::new(layer)), ..Transport::default() }));
-        conn.patience = self.now.mono.plus_ms(self.config.limits.sip_connect_ms);
+        conn.patience = self.now.mono.plus_ms(self.config.limits.sip_dial_ms);
         let id = self.conns.insert(conn);
         self.calls.enter_flow();
         self.arm(id);

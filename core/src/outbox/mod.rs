@@ -85,6 +85,8 @@ pub struct Outbox {
     pub forgotten: u64,
     /// When a deadline looks for dead letters that have become too old.
     dead_armed: Mono,
+    /// What this engine had counted of its destinations that are gone, by kind.
+    removed: BTreeMap<Arc<str>, Counted>,
 }
 
 /// One destination.
@@ -123,6 +125,14 @@ pub struct Counted {
     pub failed: u64,
     /// Letters that died.
     pub dead: u64,
+}
+
+impl Counted {
+    fn add(&mut self, more: Counted) {
+        self.delivered += more.delivered;
+        self.failed += more.failed;
+        self.dead += more.dead;
+    }
 }
 
 /// What is known of a letter that failed.
@@ -246,6 +256,7 @@ impl Outbox {
             forgetting: 0,
             forgotten: 0,
             dead_armed: Mono::NEVER,
+            removed: BTreeMap::new(),
         }
     }
 
@@ -253,6 +264,12 @@ impl Outbox {
     #[must_use]
     pub fn destinations(&self) -> &BTreeMap<Arc<str>, Destination> {
         &self.destinations
+    }
+
+    /// What this engine counted of destinations of a kind that are gone.
+    #[must_use]
+    pub fn removed(&self, kind: &str) -> Counted {
+        self.removed.get(kind).copied().unwrap_or_default()
     }
 
     /// The dead letters.
@@ -430,6 +447,9 @@ impl Outbox {
         if let Some(destination) = self.destinations.remove(name) {
             self.past.push(destination.version(name, hub.applied));
             self.numbers.remove(&destination.number);
+            if destination.lane.is_some() {
+                self.removed.entry(destination.kind).or_default().add(destination.counted);
+            }
         }
         self.listening.remove(name);
         self.busy.remove(name);

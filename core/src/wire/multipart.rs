@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use memchr::memmem;
 
-use super::sip::fields::Parameterised;
+use super::sip::fields::{Lines, Parameterised};
 
 /// One part.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,41 +116,30 @@ impl Iterator for Delimiters<'_> {
 /// Cuts a part into its fields and its body.
 fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
     let mut part = Part { content_type: Cow::Borrowed("text/plain"), content_id: None, body: &[] };
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let end = memmem::find(rest, b"\r\n").unwrap_or(rest.len());
-        let (line, after) = (&rest[..end], rest.get(end + 2..).unwrap_or_default());
-        if line.is_empty() {
-            part.body = after;
-            break;
+    let mut lines = Lines::of(bytes);
+    for line in &mut lines {
+        let line = str::from_utf8(&line).map_err(|_| "a field of a part is not UTF-8")?;
+        if line.contains(['\r', '\n']) {
+            return Err("a field of a part does not end with CR LF");
         }
-        rest = after;
-        let line = str::from_utf8(line).map_err(|_| "a field of a part is not UTF-8")?;
         let (name, value) = line.split_once(':').ok_or("a field of a part has no colon")?;
-        let mut value = Cow::Borrowed(value.trim());
-        while let Some(b' ' | b'\t') = rest.first() {
-            let end = memmem::find(rest, b"\r\n").unwrap_or(rest.len());
-            let more = str::from_utf8(&rest[..end]).map_err(|_| "a field of a part is not UTF-8")?;
-            value = Cow::Owned(format!("{value} {}", more.trim()));
-            rest = rest.get(end + 2..).unwrap_or_default();
-        }
-        match name.trim_end() {
-            name if name.eq_ignore_ascii_case("Content-Type") => part.content_type = value,
-            name if name.eq_ignore_ascii_case("Content-ID") => {
-                part.content_id = Some(match value {
-                    Cow::Borrowed(id) => Cow::Borrowed(bare(id)),
-                    Cow::Owned(id) => Cow::Owned(bare(&id).to_owned()),
-                });
-            }
-            name if name.eq_ignore_ascii_case("Content-Transfer-Encoding") => {
-                if !["7bit", "8bit", "binary"].iter().any(|plain| value.eq_ignore_ascii_case(plain)) {
-                    return Err("a part has a transfer encoding");
-                }
-            }
-            _ => {}
+        let value = value.trim_matches([' ', '\t']);
+        let is = |field: &str| name.trim_end().eq_ignore_ascii_case(field);
+        if is("Content-Type") {
+            part.content_type = value.to_owned().into();
+        } else if is("Content-ID") {
+            part.content_id = Some(bare(value).to_owned().into());
+        } else if is("Content-Transfer-Encoding") && !is_plain(value) {
+            return Err("a part has a transfer encoding");
         }
     }
+    part.body = lines.rest();
     Ok(part)
+}
+
+/// Encodings that leave bytes as they are (RFC 2045 section 6.2).
+fn is_plain(encoding: &str) -> bool {
+    ["7bit", "8bit", "binary"].iter().any(|plain| encoding.eq_ignore_ascii_case(plain))
 }
 
 /// Writes parts between boundaries.
@@ -165,4 +154,109 @@ pub fn write<'a>(boundary: &str, parts: impl IntoIterator<Item = Part<'a>>, out:
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A part as type, content-id and body.
+    type Seen = (&'static str, Option<&'static str>, &'static str);
+
+    fn check(content_type: &str, body: &str, expected: Result<&[Seen], &'static str>) {
+        let part = |(content_type, id, body): &Seen| Part {
+            content_type: Cow::Borrowed(*content_type),
+            content_id: id.map(Cow::Borrowed),
+            body: body.as_bytes(),
+        };
+        let expected = expected.map(|parts| parts.iter().map(part).collect());
+        assert_eq!(parts(content_type, body.as_bytes()), expected, "{body:?}");
+    }
+
+    #[test]
+    fn s40_parts_are_byte_exact() {
+        let mixed = "multipart/mixed;boundary=B";
+        check(mixed, "--B\r\n\r\na\r\n--B--", Ok(&[("text/plain", None, "a")]));
+        check(mixed, "--B\r\n\r\na\r\n\r\n--B--\r\n", Ok(&[("text/plain", None, "a\r\n")]));
+        check(
+            mixed,
+            "over\r\n--B \t\r\nc: d\r\n\r\n\n--B\n\r\n--B--\r\nend",
+            Ok(&[("text/plain", None, "\n--B\n")]),
+        );
+        check(
+            mixed,
+            "--B\r\n\r\n--Bee\r\n--B\r\n\r\nb\r\n--B--",
+            Ok(&[("text/plain", None, "--Bee"), ("text/plain", None, "b")]),
+        );
+        check(
+            mixed,
+            "--B\r\n\r\n\r\n--B\r\n\r\n--B--",
+            Ok(&[("text/plain", None, ""), ("text/plain", None, "")]),
+        );
+        check(mixed, "--B\r\nContent-ID: <x>\r\n--B--", Ok(&[("text/plain", Some("x"), "")]));
+        check(
+            "Multipart/Mixed; Boundary=\"a b\"",
+            "--a b\r\nCONTENT-TYPE :a/b;\r\n c=\"d\"\r\ncontent-id:\r\n\t<sip:e@f>\r\n\r\n--B\r\n--a b--",
+            Ok(&[("a/b; c=\"d\"", Some("sip:e@f"), "--B")]),
+        );
+    }
+
+    #[test]
+    fn s40_the_root_is_first() {
+        let body =
+            "--B\r\nContent-ID: <1>\r\n\r\na\r\n--B\r\nContent-ID: 2\r\n\r\nb\r\n--B\r\n\r\nc\r\n--B--";
+        let (a, b, c) =
+            (("text/plain", Some("1"), "a"), ("text/plain", Some("2"), "b"), ("text/plain", None, "c"));
+        check("multipart/related;boundary=B", body, Ok(&[a, b, c]));
+        check("multipart/related;boundary=B;start=\"<2>\"", body, Ok(&[b, a, c]));
+        check("multipart/related;boundary=B;start=2", body, Ok(&[b, a, c]));
+        check("multipart/related;boundary=B;start=\"<3>\"", body, Err("no part is the one that start names"));
+    }
+
+    #[test]
+    fn what_is_at_fault_is_named() {
+        let check = |body, reason| check("multipart/mixed;boundary=B", body, Err(reason));
+        check("", "the boundary does not occur");
+        check("--B", "the boundary does not occur");
+        check("--B\n\na\n--B--", "the boundary does not occur");
+        check("x--B\r\n\r\n", "the boundary does not occur");
+        check("--B--\r\n", "there is no part");
+        check("--B\r\n\r\na", "the last boundary is missing");
+        check("--B\r\n\r\na\r\n--B\r\n", "the last boundary is missing");
+        check("--B\r\nno colon\r\n\r\na\r\n--B--", "a field of a part has no colon");
+        check("--B\r\nContent-Transfer-Encoding: base64\r\n\r\na\r\n--B--", "a part has a transfer encoding");
+        let kind = |kind, reason| super::tests::check(kind, "--B\r\n\r\na\r\n--B--", Err(reason));
+        kind("application/rlmi+xml", "the type of the body is not multipart");
+        kind("multipart/mixed", "the type of the body names no boundary");
+        kind("multipart/mixed;boundary=\"\"", "the boundary is malformed");
+        kind("multipart/mixed;boundary=\"a \"", "the boundary is malformed");
+        kind(&format!("multipart/mixed;boundary={}", "a".repeat(71)), "the boundary is malformed");
+        let bytes = parts("multipart/mixed;boundary=B", b"--B\r\nX: \xff\r\n\r\n--B--");
+        assert_eq!(bytes, Err("a field of a part is not UTF-8"));
+    }
+
+    /// The body of 590 bytes that the SEP page shows.
+    #[test]
+    fn s40_parts_as_they_are_written() {
+        let root = "<?xml version=\"1.0\"?>\r\n<list xmlns=\"urn:ietf:params:xml:ns:rlmi\" \
+            uri=\"sip:182ebe38-3854-4873-a8ab-2cb0eff38b4c@example.test\" version=\"1\" fullState=\"true\">\
+            <resource uri=\"sip:alice@example.test\"><instance id=\"k3\" state=\"active\" cid=\"7c2d@example.test\"/>\
+            </resource><resource uri=\"sip:bob@example.test\"/></list>";
+        let summary = "Messages-Waiting: yes\r\nMessage-Account: sip:alice@example.test\r\nVoice-Message: 2/8 (0/2)\r\n";
+        let part = |content_type: &'static str, id: &'static str, body: &'static str| Part {
+            content_type: content_type.into(),
+            content_id: Some(id.into()),
+            body: body.as_bytes(),
+        };
+        let written_parts = [
+            part("application/rlmi+xml;charset=\"UTF-8\"", "7c1d@example.test", root),
+            part("application/simple-message-summary", "7c2d@example.test", summary),
+        ];
+        let mut out = Vec::new();
+        write("B", written_parts.clone(), &mut out);
+        assert_eq!(out.len(), 590, "{}", String::from_utf8_lossy(&out));
+        let content_type =
+            "multipart/related;type=\"application/rlmi+xml\";start=\"<7c1d@example.test>\";boundary=\"B\"";
+        assert_eq!(parts(content_type, &out), Ok(written_parts.to_vec()));
+    }
 }

@@ -43,7 +43,7 @@ use routes::Face;
 pub(super) use routes::claims;
 use state::{How, InstanceState, Subscription, Subscriptions};
 
-const NAME: &str = "sep";
+pub(super) const NAME: &str = "sep";
 
 /// The namespace of the API's own elements.
 pub const NAMESPACE: &str = "http://voip.co.uk/api/sep/2009-06";

@@ -281,7 +281,7 @@ fn a_flow_of_our_own_is_dialed() {
 #[test]
 fn a_dial_that_fails_is_told() {
     let mut config = Config::default();
-    config.limits.sip_connections = 1;
+    config.limits.sip_flows = 1;
     let mut side = Side::new(config, None);
     let id = side.dial(1).unwrap();
     assert_eq!(&*side.dial(2).unwrap_err(), "there is no room for another connection");

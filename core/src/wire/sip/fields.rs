@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memmem;
+
 use super::grammar;
 
 /// Registered names, and the compact ones (section 7.3.3) of those that have one.
@@ -168,6 +170,50 @@ fn one_line(value: Box<str>) -> Box<str> {
     if value.contains(['\r', '\n']) { value.replace(['\r', '\n'], " ").into() } else { value }
 }
 
+/// Lines up to the empty one, those that go on a line joined to it by a space (section 7.3.1).
+pub(in crate::wire) struct Lines<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = Cow<'a, [u8]>;
+
+    fn next(&mut self) -> Option<Cow<'a, [u8]>> {
+        let mut line = Cow::Borrowed(self.take()?);
+        while let Some(b' ' | b'\t') = self.rest.first() {
+            let (line, more) = (line.to_mut(), self.take()?);
+            line.truncate(line.iter().rposition(is_text).map_or(0, |at| at + 1));
+            line.push(b' ');
+            line.extend(more.iter().skip_while(|b| !is_text(b)));
+        }
+        Some(line)
+    }
+}
+
+/// White space of a line is these two bytes alone: others stay, and are judged.
+fn is_text(byte: &u8) -> bool {
+    !matches!(byte, b' ' | b'\t')
+}
+
+impl<'a> Lines<'a> {
+    pub(in crate::wire) fn of(bytes: &'a [u8]) -> Lines<'a> {
+        Lines { rest: bytes }
+    }
+
+    /// What is not read yet: after the last line, what follows the empty one.
+    pub(in crate::wire) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// A line without its end.
+    fn take(&mut self) -> Option<&'a [u8]> {
+        let end = memmem::find(self.rest, b"\r\n");
+        let line = &self.rest[..end.unwrap_or(self.rest.len())];
+        self.rest = &self.rest[end.map_or(self.rest.len(), |at| at + 2)..];
+        (!line.is_empty()).then_some(line)
+    }
+}
+
 /// `token;name=value;…`, as `Event`, `Subscription-State` and `Content-Type` have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameterised<'a> {
@@ -192,5 +238,81 @@ impl<'a> Parameterised<'a> {
     pub fn param(&self, name: &str) -> Option<Cow<'a, str>> {
         let (_, value) = self.params.iter().find(|(n, _)| n.eq_ignore_ascii_case(name))?;
         Some(grammar::unquoted(value.unwrap_or_default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(fields: &Fields) -> Vec<String> {
+        fields.iter().map(|(name, value)| format!("{name}: {value}")).collect()
+    }
+
+    #[test]
+    fn lines_in_their_order() {
+        let mut fields = Fields::default();
+        fields.push("ROUTE", "<sip:a>");
+        fields.push("m", "<sip:b>");
+        fields.push("x-own", "1");
+        fields.push("Route", "<sip:c>, <sip:d>");
+        assert_eq!(
+            written(&fields),
+            ["Route: <sip:a>", "Contact: <sip:b>", "x-own: 1", "Route: <sip:c>, <sip:d>"]
+        );
+        assert_eq!(fields.values("route").collect::<Vec<_>>(), ["<sip:a>", "<sip:c>", "<sip:d>"]);
+        assert_eq!((fields.get("X-Own"), fields.get("m")), (Some("1"), None));
+        fields.insert_first("Via", "2");
+        fields.insert_first("Via", "1");
+        fields.set("Route", "<sip:e>");
+        fields.set("Event", "reg");
+        assert_eq!(
+            written(&fields),
+            ["Via: 1", "Via: 2", "Route: <sip:e>", "Contact: <sip:b>", "x-own: 1", "Event: reg"]
+        );
+        fields.set_first("Via", "3");
+        fields.remove_first("Via");
+        fields.remove("contact");
+        fields.remove("contact");
+        assert_eq!(written(&fields), ["Via: 2", "Route: <sip:e>", "x-own: 1", "Event: reg"]);
+        assert!((fields.len(), fields.is_empty()) == (4, false));
+    }
+
+    #[test]
+    fn a_value_brings_no_field_along() {
+        let mut fields = Fields::default();
+        fields.push("Event", "reg\r\nRoute: <sip:a>");
+        assert_eq!(written(&fields), ["Event: reg  Route: <sip:a>"]);
+    }
+
+    #[test]
+    fn every_compact_name_has_one_long_name() {
+        for (long, compact) in NAMES.iter().filter(|(_, compact)| !compact.is_empty()) {
+            assert_eq!(
+                (registered(compact), registered(&long.to_uppercase())),
+                (Cow::Borrowed(*long), Cow::Borrowed(*long))
+            );
+        }
+    }
+
+    #[test]
+    fn values_with_parameters() {
+        let check = |text, value: &str, name: &str, expected: Option<&str>| {
+            let read = Parameterised::read(text);
+            assert_eq!((read.value, read.param(name).as_deref()), (value, expected), "{text}");
+        };
+        check("reg", "reg", "id", None);
+        check("dialog ; ID=1;x", "dialog", "id", Some("1"));
+        check("dialog;x", "dialog", "X", Some(""));
+        check("active;;expires=120;", "active", "expires", Some("120"));
+        check("active;expires=;expires=7", "active", "expires", Some("7"));
+        check(
+            r#"multipart/related;start="<a;b\">";boundary=c"#,
+            "multipart/related",
+            "start",
+            Some("<a;b\">"),
+        );
+        check(r#"multipart/related;start="<a;b\">";boundary=c"#, "multipart/related", "boundary", Some("c"));
+        check("", "", "", None);
     }
 }

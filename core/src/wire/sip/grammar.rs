@@ -136,7 +136,7 @@ where
     Some(value.as_ref().map_or("", AsRef::as_ref))
 }
 
-pub(super) fn to_owned(params: Vec<Param<'_>>) -> Params {
+pub(super) fn owned(params: Vec<Param<'_>>) -> Params {
     params.into_iter().map(|(name, value)| (name.into(), value.map(Box::from))).collect()
 }
 

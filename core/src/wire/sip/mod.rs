@@ -10,9 +10,12 @@ pub mod digest;
 pub mod endpoint;
 pub mod fields;
 mod grammar;
+mod head;
 pub mod message;
 pub mod stream;
 pub mod subscriber;
+#[cfg(test)]
+mod torture;
 pub mod transaction;
 pub mod uri;
 

@@ -75,18 +75,30 @@ impl Uri {
     }
 }
 
-/// Bytes of a text whose escapes are undone.
+/// A text whose escapes are undone, but for those of reserved characters, which are not the same as these.
 fn unescaped(text: &str) -> Vec<u8> {
-    let hex = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    let hex = |b: u8| char::from(b).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     while let [first, rest @ ..] = bytes {
-        let escaped = match bytes {
-            [b'%', a, b, ..] => hex(*a).zip(hex(*b)).map(|(a, b)| a << 4 | b),
+        let escaped = match rest {
+            [a, b, ..] if *first == b'%' => hex(*a).zip(hex(*b)).map(|(a, b)| a << 4 | b),
             _ => None,
         };
-        out.push(escaped.unwrap_or(*first));
-        bytes = if escaped.is_some() { &rest[2..] } else { rest };
+        match escaped {
+            Some(byte) if b";/?:@&=+$,".contains(&byte) => {
+                out.extend(bytes[..3].to_ascii_uppercase());
+                bytes = &rest[2..];
+            }
+            Some(byte) => {
+                out.push(byte);
+                bytes = &rest[2..];
+            }
+            None => {
+                out.push(*first);
+                bytes = rest;
+            }
+        }
     }
     out
 }
@@ -280,7 +292,7 @@ impl<'a> Parts<'a> {
         let after_name = if text.starts_with('"') {
             grammar::quoted_len(text).ok_or(Malformed("the quotes of a name do not close"))?
         } else {
-            text.find('<').unwrap_or(0)
+            text.find(['<', ';', '"']).filter(|at| text[*at..].starts_with('<')).unwrap_or(0)
         };
         let (display, rest) = text.split_at(after_name);
         let (uri, params) = match rest.trim_start_matches(WHITE).strip_prefix('<') {
@@ -328,7 +340,7 @@ impl FromStr for NameAddr {
         Ok(NameAddr {
             display: (!display.is_empty()).then(|| display.into()),
             uri: parts.uri.into(),
-            params: grammar::to_owned(parts.params),
+            params: grammar::owned(parts.params),
         })
     }
 }
@@ -397,7 +409,7 @@ impl FromStr for Via {
             return Err(malformed);
         }
         let params = grammar::params(params).ok_or(Malformed("a parameter of Via is malformed"))?;
-        Ok(Via { transport: transport.into(), host: host.into(), port, params: grammar::to_owned(params) })
+        Ok(Via { transport: transport.into(), host: host.into(), port, params: grammar::owned(params) })
     }
 }
 
@@ -408,3 +420,6 @@ impl fmt::Display for Via {
         grammar::write_params(&self.params, f)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::change::Child;
 use super::package::{self, Package, event_name};
+use super::rlmi::Lists;
 use super::state::{Difference, Resource, Subscription, Subscriptions};
 use crate::ground::slots::Slots;
 use crate::ground::time::Mono;
@@ -84,15 +85,16 @@ struct Entry {
     ended: package::Ended,
     /// What it showed before its dialog ended: what comes next is compared with that.
     former: Option<package::Body>,
+    /// What is known of the lists of a peer that is a list server.
+    lists: Option<Box<Lists>>,
 }
 
 impl Agent {
     /// An agent with nothing to do.
     pub fn new(hub: &mut Hub, place: u8) -> Agent {
-        let is_here = hub.place.shard.0 == 0 && hub.config.sip.is_on();
         Agent {
             place,
-            subscriber: is_here.then(|| transport::subscriber(hub)),
+            subscriber: is_here(hub).then(|| transport::subscriber(hub)),
             transport: Transport::new(hub),
             entries: Slots::default(),
             of: BTreeMap::new(),
@@ -245,6 +247,11 @@ impl Agent {
     }
 }
 
+/// Whether SIP is spoken, and this engine is the one that speaks it.
+fn is_here(hub: &Hub) -> bool {
+    hub.place.shard.0 == 0 && hub.config.sip.is_on()
+}
+
 fn insert(
     entries: &mut Slots<Entry>,
     of: &mut BTreeMap<Uuid, Vec<u32>>,
@@ -258,6 +265,7 @@ fn insert(
         left: false,
         ended: package::Ended::default(),
         former: None,
+        lists: None,
     });
     of.entry(subscription.id).or_default().push(key);
     key

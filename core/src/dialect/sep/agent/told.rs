@@ -1,10 +1,13 @@
 //! What notifiers say, as changes of resources: which instance it is of, whether anything changed, and which events the
 //! rest of the server gets (`sip.reg`, `sip.dialog`, …).
 
+use super::super::change::Child;
 use super::super::package::{self, Body, Item};
+use super::super::rlmi::{self, Lists, Notified};
 use super::super::state::{Instance, InstanceState, Resource, Subscription, Subscriptions};
 use super::{Agent, Said};
 use crate::hub::Hub;
+use crate::hub::action::Level;
 use crate::log::record;
 use crate::log::record::Actor;
 use crate::wire::sip::subscriber::{Content, Event, Reason};
@@ -28,8 +31,11 @@ impl Agent {
                 let Some(subscription) = all.get(id) else { return };
                 let state = if pending { InstanceState::Pending } else { InstanceState::Active };
                 let told = Told { dialog, state, content, first };
-                let _ = eventlist;
-                self.hear_one(hub, subscription, key, told);
+                if eventlist {
+                    self.hear_list(hub, subscription, key, told);
+                } else {
+                    self.hear_one(hub, subscription, key, told);
+                }
             }
             Event::Ended { dialog, reason, status, content, for_good: _ } => {
                 let Some(subscription) = all.get(id) else { return };
@@ -40,35 +46,100 @@ impl Agent {
 
     /// A NOTIFY of a single resource: that of the entry itself.
     fn hear_one(&mut self, hub: &mut Hub, subscription: &Subscription, key: u32, told: Told) {
+        let Some(Own { mut resource, at, is_new, mut changed }) = self.own(hub, subscription, key, &told)
+        else {
+            return;
+        };
+        if let Some(content) = told.content {
+            let held = resource.instances[at].body.take();
+            let was_shown = held.is_some();
+            let former = self.entries.get_mut(key).and_then(|entry| entry.former.take());
+            let (body, news) = self.take(hub, key, told.dialog, held.or(former), content, told.first);
+            changed |= news || (!was_shown && body.is_some());
+            resource.instances[at].body = body;
+        }
+        self.say(subscription, (changed, is_new), vec![resource], Vec::new());
+    }
+
+    /// A NOTIFY of a list server: the entry itself shows how its dialog is, its resources follow it.
+    fn hear_list(&mut self, hub: &mut Hub, subscription: &Subscription, key: u32, told: Told) {
+        let Some(content) = &told.content else { return self.hear_one(hub, subscription, key, told) };
         let Some(entry) = self.entries.get_mut(key) else { return };
-        let Some(mut resource) = subscription.resource(&entry.uri).cloned() else { return };
+        let resources_max = hub.config.limits.sip_list_resources as usize;
+        let lists = entry.lists.get_or_insert_with(|| Box::new(Lists::new(resources_max)));
+        let of = entry.uri.clone();
+        let children = subscription.resources.iter().filter(|child| child.of.as_ref() == Some(&of));
+        let held: Vec<rlmi::Resource> = children.map(listed).collect();
+        let notified = Notified {
+            content_type: &content.content_type,
+            bytes: &content.bytes,
+            first: told.first,
+            now: hub.now.mono,
+        };
+        let taken = match lists.take(entry.package, &held, notified) {
+            Ok(taken) => taken,
+            // It is carried as it came.
+            Err(_) => return self.hear_one(hub, subscription, key, told),
+        };
+        for _ in 0..taken.unreadable {
+            self.note_unreadable(hub, &of);
+        }
+        if taken.left_out > 0 {
+            let text = format!(
+                "sep: the list {of} is too long: {} resources or bodies were left out",
+                taken.left_out
+            );
+            hub.note(Level::Info, text);
+        }
+        if taken.refresh
+            && let Some(subscriber) = &mut self.subscriber
+        {
+            subscriber.refresh(hub.now, key, told.dialog);
+        }
+        taken.items.into_iter().for_each(|item| publish(hub, item));
+        let Some(own) = self.own(hub, subscription, key, &told) else { return };
+        let changed = own.changed || !taken.changed.is_empty() || !taken.dropped.is_empty();
+        let mut resources = if own.changed || own.is_new { vec![own.resource] } else { Vec::new() };
+        resources.extend(taken.changed.into_iter().map(|resource| shown(resource, &of, told.dialog)));
+        let dropped = taken.dropped.into_iter().map(|uri| Child { of: of.clone(), uri }).collect();
+        self.say(subscription, (changed, own.is_new), resources, dropped);
+    }
+
+    /// The entry's own resource, with the instance of the dialog that a NOTIFY came in.
+    fn own(&mut self, hub: &mut Hub, subscription: &Subscription, key: u32, told: &Told) -> Option<Own> {
+        let entry = self.entries.get_mut(key)?;
+        let mut resource = subscription.resource(&entry.uri)?.clone();
         let known = place(&resource, told.dialog);
         let at = match known {
             Some(at) => at,
             None => {
                 // The document that its dialog before showed: what comes is compared with that, and events tell the
                 // difference.
-                entry.former =
-                    resource.instances.iter_mut().find_map(|i| i.body.take()).or(entry.former.take());
+                let mut ended =
+                    resource.instances.iter_mut().filter(|i| i.state == InstanceState::Terminated);
+                entry.former = ended.find_map(|i| i.body.take()).or(entry.former.take());
                 renew(hub, &mut resource, told.dialog, told.state)
             }
         };
         let instance = &mut resource.instances[at];
-        let mut changed = instance.state != told.state;
+        let changed = instance.state != told.state;
         instance.state = told.state;
-        if let Some(content) = told.content {
-            let held = instance.body.take();
-            let was_shown = held.is_some();
-            let held = held.or(entry.former.take());
-            let (body, news) = self.take(hub, key, told.dialog, held, content, told.first);
-            changed |= news || (!was_shown && body.is_some());
-            resource.instances[at].body = body;
-        }
+        Some(Own { resource, at, is_new: known.is_none(), changed })
+    }
+
+    /// Says that resources have changed, or that a dialog is there of which nothing else is known.
+    fn say(
+        &mut self,
+        subscription: &Subscription,
+        (changed, is_new): (bool, bool),
+        resources: Vec<Resource>,
+        dropped: Vec<Child>,
+    ) {
         let id = subscription.id;
         if changed {
-            self.saying.push_back((id, Said::Told { resources: vec![resource], dropped: Vec::new() }));
-        } else if known.is_none() {
-            self.saying.push_back((id, Said::Quiet { resources: vec![resource], dropped: Vec::new() }));
+            self.saying.push_back((id, Said::Told { resources, dropped }));
+        } else if is_new {
+            self.saying.push_back((id, Said::Quiet { resources, dropped }));
         }
     }
 
@@ -168,12 +239,56 @@ impl Agent {
     }
 }
 
-/// What a NOTIFY says beside its list.
+/// What a NOTIFY says.
 struct Told {
     dialog: u32,
     state: InstanceState,
     content: Option<Content>,
     first: bool,
+}
+
+/// The entry's own resource as a NOTIFY leaves it.
+struct Own {
+    resource: Resource,
+    /// The dialog's instance.
+    at: usize,
+    /// It was not there before.
+    is_new: bool,
+    /// Its state was another.
+    changed: bool,
+}
+
+/// A resource of a list, as the list's machine knows it.
+fn listed(resource: &Resource) -> rlmi::Resource {
+    let instance = |instance: &Instance| rlmi::Instance {
+        id: instance.id.clone(),
+        state: instance.state,
+        reason: instance.reason.clone(),
+        body: instance.body.clone(),
+    };
+    rlmi::Resource {
+        uri: resource.uri.clone(),
+        names: resource.name.iter().cloned().collect(),
+        instances: resource.instances.iter().map(instance).collect(),
+    }
+}
+
+/// A resource of the list of an entry, as documents show it.
+fn shown(resource: rlmi::Resource, of: &str, dialog: u32) -> Resource {
+    let instance = |instance: rlmi::Instance| Instance {
+        id: instance.id,
+        dialog,
+        state: instance.state,
+        reason: instance.reason,
+        status: None,
+        body: instance.body,
+    };
+    Resource {
+        uri: resource.uri,
+        of: Some(of.into()),
+        name: resource.names.into_iter().next(),
+        instances: resource.instances.into_iter().map(instance).collect(),
+    }
 }
 
 /// The living instance of a dialog.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::super::AGENT;
 use super::super::package::Package;
-use super::Agent;
+use super::{Agent, is_here};
 use crate::ground::config::{SipCredential, SipTransport};
 use crate::ground::deadline::Due;
 use crate::ground::id::ConnId;
@@ -73,6 +73,9 @@ fn bracketed(address: SocketAddr) -> Box<str> {
 
 impl Transport {
     pub(super) fn new(hub: &mut Hub) -> Transport {
+        if !is_here(hub) {
+            return Transport::default();
+        }
         let tls = hub.flow_tls(&hub.config.sip.tls.clone());
         let tls = tls.map_err(|why| hub.note(Level::Warn, format!("sip: no TLS towards peers: {why}")));
         Transport { tls: tls.ok(), ..Transport::default() }

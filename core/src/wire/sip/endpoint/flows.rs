@@ -61,6 +61,10 @@ impl Flows {
         Some(flow)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.flows.len()
+    }
+
     /// Whether there is such a connection.
     pub(super) fn contains(&self, id: FlowId) -> bool {
         self.flows.contains_key(&id)

@@ -146,6 +146,21 @@ pub struct Counted {
     pub flows_refused: u64,
 }
 
+/// What is held at the moment. An endpoint that nobody uses holds nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Held {
+    /// Requests of ours that wait for their turn or their answer, or swallow copies of it.
+    pub requests: usize,
+    /// Addresses whose pace is kept.
+    pub lanes: usize,
+    /// Requests of peers whose copies are recognised.
+    pub requests_remembered: usize,
+    /// Connections.
+    pub flows: usize,
+    /// Host names.
+    pub names: usize,
+}
+
 /// The machine.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -272,4 +287,19 @@ impl Endpoint {
     pub fn counted(&self) -> Counted {
         self.counted
     }
+
+    /// What is held.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        Held {
+            requests: self.requests.len(),
+            lanes: self.pace.len(),
+            requests_remembered: self.servers.len(),
+            flows: self.flows.len(),
+            names: self.names.len(),
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

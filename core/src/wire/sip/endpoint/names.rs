@@ -41,6 +41,10 @@ pub(super) enum Known {
 }
 
 impl Names {
+    pub(super) fn len(&self) -> usize {
+        self.names.len()
+    }
+
     /// An address did not answer: the others come before it from here on.
     pub(super) fn put_last(&mut self, host: &str, address: IpAddr) {
         let Some(name) = self.by_host.get(host).and_then(|ticket| self.names.get_mut(ticket)) else { return };

@@ -42,6 +42,10 @@ impl Pace {
         Pace { between_us, lanes: BTreeMap::new() }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.lanes.len()
+    }
+
     /// A request that may go once [`Pace::next`] says so.
     fn enter(&mut self, to: SocketAddr, request: RequestId, urgent: bool) {
         let lane = self.lanes.entry(to).or_insert_with(|| Lane {

@@ -72,6 +72,10 @@ impl Requests {
         Requests { all: BTreeMap::new(), by_key: BTreeMap::new(), next: 0, mark: (seed >> 32) as u32 }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     /// Whether it still waits for its turn.
     pub(super) fn is_queued(&self, id: RequestId) -> bool {
         self.all.get(&id).is_some_and(|request| matches!(request.stage, Stage::Queued))

@@ -72,6 +72,10 @@ impl Servers {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     fn remove(&mut self, id: ServerId) {
         if let Some(asked) = self.all.remove(&id) {
             self.by_key.remove(&asked.key);
