@@ -498,6 +498,7 @@ impl Dialect for Sep {
     fn stats(&self, hub: &Hub, stats: &mut Stats) {
         if hub.place.shard.0 == 0 {
             stats.sep_subscriptions = self.subscriptions.living();
+            stats.sip = self.agent.stats();
         }
     }
 }
