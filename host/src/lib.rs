@@ -38,9 +38,11 @@ mod server;
 mod settings;
 mod shard;
 mod signals;
+mod sip;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod udp;
 
 use std::process::ExitCode;
 
@@ -48,6 +50,7 @@ pub use crate::clock::Clock;
 pub use crate::listen::{ACCEPT_PAUSE, Acceptor};
 pub use crate::port::{GATHERING_FLUSHES, Port};
 pub use crate::shard::Shard;
+pub use crate::udp::Udp;
 
 /// Moves the bytes of one shard. It returns when the engine is drained after a stop; an error ends the server.
 pub type Runtime = fn(Shard) -> std::io::Result<()>;

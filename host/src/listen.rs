@@ -39,8 +39,13 @@ pub(crate) fn bind(address: SocketAddr, send_buffer_bytes: u64) -> io::Result<Tc
     Ok(socket.into())
 }
 
-/// The sentence for an address that cannot be had.
+/// The sentence for a listener's address that cannot be had.
 pub(crate) fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
+    cannot_have(&address.to_string(), error, "--listen, or address in [[listener]]")
+}
+
+/// The sentence for a place that cannot be had; `key` is where another one can be named.
+pub(crate) fn cannot_have(place: &str, error: &io::Error, key: &str) -> String {
     let kind = error.kind();
     let advice = if kind == io::ErrorKind::AddrInUse {
         "another process listens there; stop it, or choose another address"
@@ -53,7 +58,7 @@ pub(crate) fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
     };
     let error = error.to_string();
     let error = error.split(" (os error").next().unwrap_or_default();
-    format!("cannot listen on {address}: {error}; {advice} (--listen, or address in [[listener]])")
+    format!("cannot listen on {place}: {error}; {advice} ({key})")
 }
 
 /// One shard's hand on a listening socket.

@@ -52,6 +52,7 @@ impl Collector for Counted {
         out.requests(&s.requests)?;
         out.counter("received", "Bytes that peers sent", Some(&Unit::Bytes), s.bytes_received)?;
         out.counter("sent", "Bytes that sockets took", Some(&Unit::Bytes), s.bytes_sent)?;
+        out.datagrams(s)?;
         out.counter("events_accepted", "Events that were accepted", None, s.events_accepted)?;
         let help = "Events that were accepted again, and published once";
         out.counter("events_repeated", help, None, s.events_repeated)?;
@@ -86,6 +87,18 @@ impl Families<'_> {
             count(&mut family.encode_family(&[("class", class.as_str())])?, *value)?;
         }
         Ok(())
+    }
+
+    fn datagrams(&mut self, stats: &Stats) -> fmt::Result {
+        self.counter(
+            "datagrams_received",
+            "Datagrams that came to UDP sockets",
+            None,
+            stats.datagrams_received,
+        )?;
+        self.counter("datagrams_sent", "Datagrams that were to be sent", None, stats.datagrams_sent)?;
+        let help = "Of these, those that their socket did not take";
+        self.counter("datagrams_dropped", help, None, stats.datagrams_dropped)
     }
 
     fn outbox(&mut self, stats: &Stats) -> fmt::Result {
@@ -231,6 +244,7 @@ mod tests {
             "# TYPE offhook_connections_open gauge",
             "offhook_connections_open 0",
             "offhook_events_accepted_total 0",
+            "offhook_datagrams_dropped_total 0",
             r#"offhook_requests_total{class="2xx"} 0"#,
         ] {
             let line = line.replace("0.1.0", env!("CARGO_PKG_VERSION"));

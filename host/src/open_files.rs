@@ -29,14 +29,23 @@ pub(crate) struct Share {
     pub(crate) connections: u64,
     /// Calls to servers of others: at most an eighth of all.
     pub(crate) calls: u64,
+    /// Connections to SIP peers: as calls.
+    pub(crate) flows: u64,
 }
 
 /// Divides `files` among the shards. Each holds a copy and a spare descriptor for each listener.
-pub(crate) fn share(files: u64, listeners: u64, shards: u64, refusal_places: u64, calls: u64) -> Share {
+pub(crate) fn share(
+    files: u64,
+    listeners: u64,
+    shards: u64,
+    refusal_places: u64,
+    [calls, flows]: [u64; 2],
+) -> Share {
     let others = RESERVE + listeners * shards * 2;
     let own = files.saturating_sub(others) / shards;
     let calls = calls.min(own / 8).max(1);
-    Share { connections: own.saturating_sub(calls + refusal_places).max(1), calls }
+    let flows = flows.min(own / 8);
+    Share { connections: own.saturating_sub(calls + flows + refusal_places).max(1), calls, flows }
 }
 
 #[cfg(test)]
@@ -45,15 +54,16 @@ mod tests {
 
     #[test]
     fn the_rest_is_divided_by_the_shards() {
-        for (files, listeners, shards, refusal_places, calls, connections, fit) in [
-            (1_024, 1, 1, 64, 4_096, 775, 119),
-            (1_024, 2, 2, 64, 4_096, 353, 59),
-            (1_048_576, 1, 1, 0, 4_096, 1_044_414, 4_096),
-            (64, 1, 1, 0, 4_096, 1, 1),
-            (100, 1, 1, 64, 4_096, 1, 4),
+        for (files, listeners, shards, refusal_places, wanted, connections, calls, flows) in [
+            (1_024, 1, 1, 64, [4_096, 0], 775, 119, 0),
+            (1_024, 1, 1, 64, [4_096, 1_024], 656, 119, 119),
+            (1_024, 2, 2, 64, [4_096, 0], 353, 59, 0),
+            (1_048_576, 1, 1, 0, [4_096, 0], 1_044_414, 4_096, 0),
+            (64, 1, 1, 0, [4_096, 0], 1, 1, 0),
+            (100, 1, 1, 64, [4_096, 0], 1, 4, 0),
         ] {
-            let share = share(files, listeners, shards, refusal_places, calls);
-            assert_eq!(share, Share { connections, calls: fit }, "{files}");
+            let share = share(files, listeners, shards, refusal_places, wanted);
+            assert_eq!(share, Share { connections, calls, flows }, "{files}");
         }
     }
 

@@ -85,6 +85,7 @@ impl Port {
                 self.process.checker.ask(&self.process, wanted);
             }
             Action::Audit(line) => self.process.audit.write(&line),
+            Action::Send { .. } => panic!("a datagram is sent by the runtime, which owns the socket"),
             Action::Flush(id) | Action::Finish(id) | Action::Close(id) | Action::Dial(id, _) => {
                 panic!(
                     "connection {id}: a socket's actions are carried out by the runtime, which owns the socket"

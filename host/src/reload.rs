@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use offhook_core::ground::config::Listener;
+
 use crate::cli::Cli;
 use crate::exposure;
 use crate::open_files::Share;
@@ -36,9 +38,7 @@ impl Reloader {
                 tracing::warn!("the config was not reloaded; the server goes on with the one it has");
             }
             Ok(settings) => {
-                if !settings.config.listeners.is_empty() {
-                    self.running.config.listeners.clone_from(&settings.config.listeners);
-                }
+                self.running.config.listeners.clone_from(&settings.config.listeners);
                 self.apply(settings);
                 tracing::info!("config reloaded");
             }
@@ -47,15 +47,28 @@ impl Reloader {
 
     /// The new settings, if the listeners that there are may serve by them.
     fn judged(&self, mut settings: Settings) -> Result<Settings, String> {
-        let kept = |settings: &Settings| -> Vec<_> {
-            let listeners = settings.config.listeners.iter();
-            listeners.map(|listener| (listener.dialects.clone(), listener.tls.is_some())).collect()
+        let running = &self.running;
+        // Those of HTTP stand before those of SIP.
+        let (http, sip) = settings.config.listeners.split_at(settings.addresses.len());
+        let (http_before, sip_before) = running.config.listeners.split_at(running.addresses.len());
+        let kinds = |listeners: &[Listener]| -> Vec<_> {
+            listeners.iter().map(|listener| (listener.dialects.clone(), listener.tls.is_some())).collect()
         };
-        let stay = settings.addresses == self.running.addresses && kept(&settings) == kept(&self.running);
-        if !stay {
+        let http_stay = settings.addresses == running.addresses && kinds(http) == kinds(http_before);
+        if !http_stay {
             tracing::warn!("the listeners have changed in the config file: that takes a restart");
-            settings.config.listeners.clone_from(&self.running.config.listeners);
         }
+        let sockets = |settings: &Settings| -> Vec<_> {
+            settings.config.sip.listen.iter().map(|socket| (socket.transport, socket.address)).collect()
+        };
+        let sip_stay = sockets(&settings) == sockets(running);
+        if !sip_stay {
+            tracing::warn!("[sip] listen has changed in the config file: that takes a restart");
+        }
+        // Those that are open may have newer certificates than at the start.
+        let http = if http_stay { http } else { http_before };
+        let sip = if sip_stay { sip } else { sip_before };
+        settings.config.listeners = [http, sip].concat();
         if settings.config.log != self.running.config.log {
             tracing::warn!("[log] has changed in the config file: that takes a restart");
         }
@@ -64,10 +77,6 @@ impl Reloader {
         }
         settings.config.tls.clone_from(&self.running.config.tls);
         exposure::judge(&self.running.addresses, &settings.config, self.cli.insecure)?;
-        if !stay {
-            // The engines go on with those that they have, whose certificates may be newer than at the start.
-            settings.config.listeners.clear();
-        }
         Ok(settings)
     }
 
@@ -126,6 +135,23 @@ mod tests {
         std::fs::write(&running.1, "[[listener]]\naddress = \"192.0.2.1:81\"").unwrap();
         let settings = Settings::read(&running.0.cli).unwrap();
         assert!(running.0.judged(settings).is_ok());
+    }
+
+    /// Sockets of SIP and listeners of HTTP are kept or changed apart from each other.
+    #[test]
+    fn sip_sockets_stay_as_they_are() {
+        let local = "[[listener]]\naddress = \"192.0.2.1:80\"\nallow = [\"192.0.2.0/24\"]\n";
+        let sip = "[sip]\nlisten = [\"udp:127.0.0.1:0\", \"tcp:127.0.0.1:0\"]\nproxy = \"sip:192.0.2.9\"";
+        let settings = reload("sip", &format!("{local}{sip}")).unwrap();
+        assert_eq!(settings.config.listeners.len(), 1, "the server was started without");
+        assert!(settings.config.listeners[0].allow.is_some());
+        assert_eq!(settings.config.sip.proxy.as_deref(), Some("sip:192.0.2.9"));
+        let mut running = Running::new("sip-before", local);
+        running.0.running = Settings::read(&running.0.cli).unwrap();
+        running.0.running.config.sip = settings.config.sip.clone();
+        running.0.running.config.listeners.extend(settings.config.sip.listeners());
+        let kept = running.0.judged(Settings::read(&running.0.cli).unwrap()).unwrap();
+        assert_eq!(kept.config.listeners.len(), 2, "its socket has gone from the file alone");
     }
 
     /// Listeners stay as they are, so the new rules are judged by those.

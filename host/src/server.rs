@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 
 use offhook_core::ground::config::Place;
 use offhook_core::ground::limits::Limits;
-use offhook_core::{Completion, Engine, Epoch, ListenerId, ShardId};
+use offhook_core::{Completion, Config, Engine, Epoch, ListenerId, ShardId};
 
 use crate::cli::{Cli, Command, LogFormat};
 use crate::clock::Clock;
@@ -22,7 +22,7 @@ use crate::process::Process;
 use crate::reload::Reloader;
 use crate::settings::Settings;
 use crate::shard::{Shard, seed};
-use crate::{Runtime, demo, exposure, logging, open_files, passwd, signals, tls};
+use crate::{Runtime, demo, exposure, logging, open_files, passwd, signals, sip, tls};
 
 /// Why the server does not run, or no longer.
 #[derive(Debug)]
@@ -69,21 +69,27 @@ pub(crate) fn run(
     let mut settings = Settings::read(&cli).map_err(Failure::Config)?;
     logging::start(cli.log_format, cli.log_level);
     exposure::judge(&settings.addresses, &settings.config, cli.insecure).map_err(Failure::Config)?;
+    for line in sip::exposed(&settings.config) {
+        tracing::warn!("{line}");
+    }
     let share = raise_open_files(&settings, cli.shards);
     fit_connections(&mut settings.config.limits, share);
     settings.config.tls = Some(tls::base());
     say_what_is_kept(&settings);
     let folder = settings.data.as_deref().map(Folder::open).transpose().map_err(Failure::World)?;
 
+    let mut config = settings.config.clone();
     let listeners = bind_all(&settings).map_err(Failure::World)?;
+    let sip = sip::bind(&mut config).map_err(Failure::World)?;
     let runtime_name = name.strip_prefix("offhook-").unwrap_or(name);
     let process = Arc::new(Process::new(usize::from(cli.shards), runtime_name));
     process.audit.open(settings.audit.as_ref()).map_err(Failure::World)?;
     process.checker.set_threads_max(settings.config.limits.checks_running);
-    let mut shards = make_shards(&settings, &listeners, &process, cli.shards)
+    let keeps_log = settings.data.is_some();
+    let mut shards = make_shards(&config, keeps_log, &listeners, sip, &process, cli.shards)
         .map_err(|error| Failure::World(format!("cannot start: {error}")))?;
-    let log = folder
-        .map(|folder| kept::start(&folder, &settings.config, &mut shards, &process).map(|log| (folder, log)));
+    let log =
+        folder.map(|folder| kept::start(&folder, &config, &mut shards, &process).map(|log| (folder, log)));
     let log = log.transpose().map_err(Failure::World)?;
     process.tell_all(|| Completion::Recovered);
     for shard in &mut shards {
@@ -96,13 +102,15 @@ pub(crate) fn run(
     drop(listeners);
 
     let log_format = cli.log_format;
-    let config = settings.config.clone();
     let mut reloader = Reloader { cli, running: settings, share, process: Arc::clone(&process) };
     signals::start(Arc::clone(&process), move || reloader.reload())
         .map_err(|error| Failure::World(format!("cannot take signals: {error}")))?;
     for (address, listener) in addresses.iter().zip(&config.listeners) {
         let scheme = if listener.tls.is_some() { "https" } else { "http" };
         tracing::info!(target: logging::READY, "listening on {scheme}://{address}");
+    }
+    for socket in &config.sip.listen {
+        tracing::info!(target: logging::READY, "listening on {socket}");
     }
     if config.demo {
         print_demo(&demo::lines(&config, &addresses), log_format);
@@ -122,15 +130,18 @@ fn raise_open_files(settings: &Settings, shards: u16) -> Option<Share> {
         tracing::warn!("cannot raise the limit of open files: {error}");
         open_files::limit()
     })?;
-    let listeners = settings.addresses.len() as u64;
+    let (listeners, sip) = (settings.addresses.len() as u64, settings.config.sip.listen.len() as u64);
     let limits = &settings.config.limits;
-    Some(open_files::share(files, listeners, u64::from(shards), limits.refusal_places, limits.calls))
+    let flows = if sip > 0 { limits.sip_flows } else { 0 };
+    let files = files.saturating_sub(2 * sip);
+    Some(open_files::share(files, listeners, u64::from(shards), limits.refusal_places, [limits.calls, flows]))
 }
 
 /// Lowers `connections` and `calls` to what fits, with a warning.
 pub(crate) fn fit_connections(limits: &mut Limits, share: Option<Share>) {
     let Some(share) = share else { return };
     limits.calls = limits.calls.min(share.calls);
+    limits.sip_flows = limits.sip_flows.min(share.flows);
     let most = share.connections;
     if most < limits.connections {
         tracing::warn!(
@@ -154,25 +165,31 @@ fn bind_all(settings: &Settings) -> Result<Vec<TcpListener>, String> {
     settings.addresses.iter().map(bind).collect()
 }
 
+/// Listeners of HTTP are shared; SIP's sockets are shard 0's.
 fn make_shards(
-    settings: &Settings,
+    config: &Config,
+    keeps_log: bool,
     listeners: &[TcpListener],
+    sip: sip::Sockets,
     process: &Arc<Process>,
     shards: u16,
 ) -> io::Result<Vec<Shard>> {
     let clock = Clock::start();
     // The moment tells the starts apart; where records are kept, their log has the last word.
     let epoch = Epoch(clock.now().wall.0);
+    let sip::Sockets { mut udp, listeners: of_sip } = sip;
     let make = |shard: u16| {
-        let acceptors =
-            listeners.iter().zip(0..).map(|(listener, id)| Acceptor::new(ListenerId(id), listener));
-        let place = Place { shard: ShardId(shard), shards, epoch, keeps_log: settings.data.is_some() };
+        let of_sip = if shard == 0 { &of_sip[..] } else { &[] };
+        let listeners = listeners.iter().chain(of_sip);
+        let acceptors = listeners.zip(0..).map(|(listener, id)| Acceptor::new(ListenerId(id), listener));
+        let place = Place { shard: ShardId(shard), shards, epoch, keeps_log };
         Ok(Shard {
-            engine: Engine::new(settings.config.clone(), place, seed()?),
+            engine: Engine::new(config.clone(), place, seed()?),
             clock,
             acceptors: acceptors.collect::<io::Result<_>>()?,
+            udp: std::mem::take(&mut udp),
             port: Port::new(usize::from(shard), Arc::clone(process)),
-            limits: settings.config.limits.clone(),
+            limits: config.limits.clone(),
         })
     };
     (0..shards).map(make).collect()

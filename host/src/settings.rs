@@ -15,11 +15,11 @@ const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr
 /// What the server runs with.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// For the engines; `addresses` runs beside its list of listeners.
+    /// For the engines; `addresses` runs beside its list of listeners, where those of `[sip]` stand behind all others.
     pub(crate) config: Config,
     /// The audit log; `None` is the server's own log.
     pub(crate) audit: Option<PathBuf>,
-    /// Where the listeners listen.
+    /// Where the listeners listen; those of `[sip]` have theirs in the configuration.
     pub(crate) addresses: Vec<SocketAddr>,
     /// The data folder; `None` is `--data none`.
     pub(crate) data: Option<String>,
@@ -51,7 +51,8 @@ impl Settings {
         };
         let of_demo = cli.demo.then(|| "none".to_owned());
         let data = cli.data.clone().or(of_demo).or(file.data).unwrap_or_else(|| DEFAULT_DATA.to_owned());
-        let (addresses, listeners): (Vec<SocketAddr>, Vec<Listener>) = listeners.into_iter().unzip();
+        let (addresses, mut listeners): (Vec<SocketAddr>, Vec<Listener>) = listeners.into_iter().unzip();
+        listeners.extend(file.config.sip.listeners());
         let mut config = Config { listeners, demo: cli.demo, ..file.config };
         if let Some(address) = addresses.first().filter(|address| !address.ip().is_unspecified()) {
             config.wcs.node_address = address.ip().to_string();

@@ -9,6 +9,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use crate::clock::Clock;
 use crate::listen::Acceptor;
 use crate::port::Port;
+use crate::udp::Udp;
 
 /// One engine with its clock, its listening sockets and its port to the other shards.
 #[derive(Debug)]
@@ -17,8 +18,10 @@ pub struct Shard {
     pub engine: Engine,
     /// Time for the engine.
     pub clock: Clock,
-    /// The listening sockets, which all shards share.
+    /// The listening sockets, which all shards share; those of SIP are shard 0's alone.
     pub acceptors: Vec<Acceptor>,
+    /// The UDP sockets, in the order of their numbers; shard 0 alone has any.
+    pub udp: Vec<Udp>,
     /// Records, metrics, log lines, and the host's wishes.
     pub port: Port,
     /// The limits at start, for the loop's own budgets.

@@ -15,7 +15,7 @@ use mio::net::TcpStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use offhook_core::{Action, Completion, ConnId, Engine, Mono, Now};
-use offhook_host::{ACCEPT_PAUSE, Acceptor, Clock, GATHERING_FLUSHES, Port, Shard};
+use offhook_host::{ACCEPT_PAUSE, Acceptor, Clock, GATHERING_FLUSHES, Port, Shard, Udp};
 
 use crate::sockets::Sockets;
 
@@ -24,9 +24,10 @@ const EVENTS: usize = 1024;
 /// The longest wait: epoll counts in an `int` of milliseconds, and waking for nothing once an hour costs nothing.
 const WAIT_MS_MAX: u64 = 3_600_000;
 
-/// The token of mail; connections have their slot, listeners what lies between.
+/// The token of mail; connections have their slot, listeners and UDP sockets what lies between.
 const MAIL: Token = Token(usize::MAX);
 const LISTENERS: usize = usize::MAX / 2;
+const UDP: usize = LISTENERS + usize::MAX / 4;
 
 /// Runs a shard until it is drained after a stop.
 pub(crate) fn run(shard: Shard) -> io::Result<()> {
@@ -39,9 +40,11 @@ struct EventLoop {
     port: Port,
     turn_accepts: u64,
     turn_reads: u64,
+    turn_datagrams: u64,
     turn_write_bytes: usize,
     poll: Poll,
     listeners: Vec<Listener>,
+    udp: Vec<UdpSocket>,
     sockets: Sockets,
     buffer: Box<[u8]>,
     /// To be read as soon as the engine wants it.
@@ -60,9 +63,15 @@ struct Listener {
     again: Mono,
 }
 
+struct UdpSocket {
+    udp: Udp,
+    /// Datagrams may be waiting.
+    ready: bool,
+}
+
 impl EventLoop {
     fn new(shard: Shard) -> io::Result<EventLoop> {
-        let Shard { engine, clock, acceptors, mut port, limits } = shard;
+        let Shard { engine, clock, acceptors, udp, mut port, limits } = shard;
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), MAIL)?;
         port.on_mail(move || {
@@ -76,15 +85,20 @@ impl EventLoop {
             poll.registry().register(&mut SourceFd(&acceptor.as_raw_fd()), token, Interest::READABLE)?;
             listeners.push(Listener { acceptor, ready: true, again: Mono::NEVER });
         }
+        for (at, udp) in udp.iter().enumerate() {
+            poll.registry().register(&mut SourceFd(&udp.as_raw_fd()), Token(UDP + at), Interest::READABLE)?;
+        }
         Ok(EventLoop {
             engine,
             clock,
             port,
             turn_accepts: limits.turn_accepts.max(1),
             turn_reads: limits.turn_reads.max(1),
+            turn_datagrams: limits.turn_datagrams.max(1),
             turn_write_bytes: usize::try_from(limits.turn_write_bytes).unwrap_or(usize::MAX),
             poll,
             listeners,
+            udp: udp.into_iter().map(|udp| UdpSocket { udp, ready: true }).collect(),
             sockets: Sockets::default(),
             buffer: vec![0; limits.read_bytes as usize].into_boxed_slice(),
             unread: Vec::new(),
@@ -108,6 +122,7 @@ impl EventLoop {
             for event in &events {
                 self.serve(now, event);
             }
+            self.receive_datagrams(now);
             self.accept(now);
             self.engine.handle_timeout(now);
             self.carry_out(now);
@@ -126,6 +141,7 @@ impl EventLoop {
         let busy = !self.readable.is_empty()
             || !self.unsent.is_empty()
             || self.listeners.iter().any(|listener| listener.ready)
+            || self.udp.iter().any(|udp| udp.ready)
             || self.port.has_mail()
             || self.port.is_gathering();
         if busy {
@@ -149,6 +165,11 @@ impl EventLoop {
     fn serve(&mut self, now: Now, event: &Event) {
         match event.token() {
             MAIL => {}
+            Token(at) if at >= UDP => {
+                if let Some(udp) = self.udp.get_mut(at - UDP) {
+                    udp.ready = true;
+                }
+            }
             Token(at) if at >= LISTENERS => {
                 if let Some(listener) = self.listeners.get_mut(at - LISTENERS) {
                     listener.ready = true;
@@ -234,6 +255,22 @@ impl EventLoop {
         });
     }
 
+    /// Reads until the sockets are empty or the budget ends; in the latter case the edge is remembered.
+    fn receive_datagrams(&mut self, now: Now) {
+        for UdpSocket { udp, ready } in &mut self.udp {
+            for _ in 0..self.turn_datagrams {
+                if !*ready {
+                    break;
+                }
+                let via = udp.via;
+                match udp.receive() {
+                    Some((from, bytes)) => self.engine.receive_datagram(now, via, from, bytes),
+                    None => *ready = false,
+                }
+            }
+        }
+    }
+
     fn accept(&mut self, now: Now) {
         for listener in &mut self.listeners {
             listener.ready |= listener.again <= now.mono;
@@ -298,6 +335,7 @@ impl EventLoop {
                     self.flush(now, id);
                 }
                 Action::Dial(id, address) => self.dial(now, id, address),
+                Action::Send { via, to, bytes } => self.send(via, to, &bytes),
                 Action::Finish(id) => self.finish(id),
                 Action::Close(id) => self.sockets.close(id),
                 Action::Append(_)
@@ -383,6 +421,14 @@ impl EventLoop {
         self.engine.complete(now, Completion::Dialed(id, result));
         // Its event may have told of bytes as well.
         self.read(now, id);
+    }
+
+    /// A full socket loses it, as any router may.
+    fn send(&mut self, via: u16, to: SocketAddr, bytes: &[u8]) {
+        let socket = self.udp.get(usize::from(via));
+        if !socket.is_some_and(|socket| socket.udp.send(to, bytes)) {
+            self.engine.datagram_dropped();
+        }
     }
 
     fn finish(&mut self, id: ConnId) {

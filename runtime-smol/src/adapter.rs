@@ -7,7 +7,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::task::{Context, Poll, Waker};
 
 use offhook_core::{Action, Completion, ConnId, Engine, Mono, Now};
-use offhook_host::{Acceptor, Clock, GATHERING_FLUSHES, Port, Shard};
+use offhook_host::{Acceptor, Clock, GATHERING_FLUSHES, Port, Shard, Udp};
 use rustix::io::Errno;
 use smol::Async;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -21,8 +21,10 @@ pub(crate) struct Adapter {
     pub(crate) port: Port,
     turn_accepts: u64,
     turn_reads: u64,
+    turn_datagrams: u64,
     turn_write_bytes: usize,
     pub(crate) sockets: Sockets,
+    pub(crate) udp: Vec<Udp>,
     buffer: Box<[u8]>,
     /// The turn's time, once somebody has asked for it.
     now: Option<Now>,
@@ -50,15 +52,17 @@ pub(crate) enum Next {
 impl Adapter {
     /// An adapter for `shard`, and the listeners that it does not hold itself.
     pub(crate) fn new(shard: Shard) -> (Adapter, Vec<Acceptor>) {
-        let Shard { engine, clock, acceptors, port, limits } = shard;
+        let Shard { engine, clock, acceptors, udp, port, limits } = shard;
         let adapter = Adapter {
             engine,
             clock,
             port,
             turn_accepts: limits.turn_accepts.max(1),
             turn_reads: limits.turn_reads.max(1),
+            turn_datagrams: limits.turn_datagrams.max(1),
             turn_write_bytes: usize::try_from(limits.turn_write_bytes).unwrap_or(usize::MAX),
             sockets: Sockets::default(),
+            udp,
             buffer: vec![0; limits.read_bytes as usize].into_boxed_slice(),
             now: None,
             accepted: Vec::new(),
@@ -87,6 +91,17 @@ impl Adapter {
             }
         }
         Ok(())
+    }
+
+    /// Takes the datagrams that wait at a UDP socket, up to a bound.
+    pub(crate) fn receive_datagrams(&mut self, at: usize) {
+        let now = self.now();
+        let Some(udp) = self.udp.get_mut(at) else { return };
+        let via = udp.via;
+        for _ in 0..self.turn_datagrams {
+            let Some((from, bytes)) = udp.receive() else { return };
+            self.engine.receive_datagram(now, via, from, bytes);
+        }
     }
 
     /// Feeds the engine with what the socket of `id` has; ready when there is nothing more to be read for ever.
@@ -204,6 +219,7 @@ impl Adapter {
                     self.flush(now, id);
                 }
                 Action::Dial(id, address) => self.dial(now, id, address),
+                Action::Send { via, to, bytes } => self.send(via, to, &bytes),
                 Action::Finish(id) => self.finish(id),
                 Action::Close(id) => self.sockets.close(id),
                 Action::Append(_)
@@ -282,6 +298,13 @@ impl Adapter {
             self.accepted.push(id);
         }
         self.engine.complete(now, Completion::Dialed(id, result));
+    }
+
+    /// A full socket loses it, as any router may.
+    fn send(&mut self, via: u16, to: SocketAddr, bytes: &[u8]) {
+        if !self.udp.get(usize::from(via)).is_some_and(|udp| udp.send(to, bytes)) {
+            self.engine.datagram_dropped();
+        }
     }
 
     fn finish(&mut self, id: ConnId) {

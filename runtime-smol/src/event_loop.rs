@@ -40,6 +40,11 @@ async fn drive<'a>(
         let readiness = Async::new_nonblocking(acceptor.as_fd().try_clone_to_owned()?)?;
         listeners.push(executor.spawn(listen(adapter, acceptor, readiness)));
     }
+    let sockets = adapter.borrow().udp.iter().map(|udp| udp.as_fd().try_clone_to_owned()).collect::<Vec<_>>();
+    let mut datagrams = Vec::with_capacity(sockets.len());
+    for (at, socket) in sockets.into_iter().enumerate() {
+        datagrams.push(executor.spawn(hear(adapter, at, Async::new_nonblocking(socket?)?)));
+    }
     let mut alarm = Alarm::new(adapter.borrow().clock);
     loop {
         let ran = (0..TURN_TASKS).take_while(|_| executor.try_tick()).count();
@@ -107,6 +112,18 @@ async fn listen(adapter: &RefCell<Adapter>, mut acceptor: Acceptor, readiness: A
                 Timer::after(ACCEPT_PAUSE).await;
             }
             Ok(()) | Err(_) => {}
+        }
+    }
+}
+
+/// Takes datagrams. The budget ends a turn, and what is left keeps the socket readable.
+async fn hear(adapter: &RefCell<Adapter>, at: usize, readiness: Async<OwnedFd>) {
+    loop {
+        match readiness.readable().await {
+            Ok(()) => adapter.borrow_mut().receive_datagrams(at),
+            Err(_) => {
+                Timer::after(ACCEPT_PAUSE).await;
+            }
         }
     }
 }

@@ -119,6 +119,7 @@ impl Bare {
                 Action::Finish(_)
                 | Action::Close(_)
                 | Action::Read { .. }
+                | Action::Send { .. }
                 | Action::Resolve(..)
                 | Action::Report(_)
                 | Action::Audit(_)

@@ -62,7 +62,11 @@ impl World {
         self.take_mail(shard);
         while let Some(action) = self.engines[shard].poll_action() {
             match action {
-                Action::Read { .. } | Action::Dial(..) | Action::Resolve(..) | Action::Check { .. } => {
+                Action::Read { .. }
+                | Action::Dial(..)
+                | Action::Send { .. }
+                | Action::Resolve(..)
+                | Action::Check { .. } => {
                     unreachable!("no log is kept, nobody is called, nobody logs in")
                 }
                 Action::Append(records) => {

@@ -11,11 +11,12 @@ pub mod json;
 pub mod native;
 pub mod outbox;
 pub mod problem;
+pub mod sep;
 pub mod wcs;
 pub mod webhook;
 pub mod xms;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::event::Event;
@@ -29,6 +30,7 @@ use crate::ground::time::Mono;
 use crate::hub::Hub;
 use crate::hub::call::{Answer, CallFault};
 use crate::hub::conn::{Conn, Stream};
+use crate::hub::flow::Found;
 use crate::hub::socket::Backlog;
 use crate::log::record::Record;
 use crate::outbox::receiver::{Policy, Receiver, Wrong};
@@ -48,6 +50,7 @@ pub fn all(hub: &mut Hub) -> Vec<Box<dyn Dialect>> {
         Box::new(isymphony::Isymphony::new(hub, 2)),
         Box::new(outbox::Deliveries::new(hub, 3)),
         Box::new(wcs::Wcs::new(hub, 4)),
+        Box::new(sep::Sep::new(hub, 5)),
     ]
 }
 
@@ -63,7 +66,7 @@ pub fn settled(kind: &str, name: &str, spec: &str, config: &Config) -> Result<St
     }
     let spec = match kind {
         "isr" => isr::read::settled(spec, config)?,
-        "wcs" => spec.to_owned(),
+        "wcs" | "sep" => spec.to_owned(),
         _ => webhook::read::settled(spec)?,
     };
     receiver(kind, name, &spec, config, true).map(|_| spec)
@@ -91,6 +94,7 @@ pub fn receiver(
             Ok(Box::new(isr::read::read(name, &spec, policy, trusted)?))
         }
         "wcs" => Ok(Box::new(wcs::receiver::Late::read(spec, config)?)),
+        "sep" => Ok(Box::new(sep::receiver::Callback::read(spec, policy, config)?)),
         _ => Err(Wrong { key: String::new(), detail: format!("`{kind}` is no kind of destination") }),
     }
 }
@@ -224,6 +228,30 @@ pub trait Dialect: std::fmt::Debug + Send {
         }
     }
 
+    /// A datagram came to the UDP socket with this number. Of all dialects, the one that speaks SIP gets them.
+    fn datagram(&mut self, _hub: &mut Hub, _via: u16, _from: SocketAddr, _bytes: &[u8]) {}
+
+    /// A flow is open: one that a peer began (`accepted` is the peer's address), or one of [`Hub::dial_flow`] with this
+    /// key. `secure`: TLS has been agreed on.
+    fn flow_opened(
+        &mut self,
+        _hub: &mut Hub,
+        _flow: ConnId,
+        _accepted: Option<SocketAddr>,
+        _secure: bool,
+        _key: u32,
+    ) {
+    }
+
+    /// Bytes of a flow, in order and split anyhow.
+    fn flow_received(&mut self, _hub: &mut Hub, _flow: ConnId, _bytes: &[u8]) {}
+
+    /// A flow is over, or one of [`Hub::dial_flow`] cannot be had. Nothing more comes of it.
+    fn flow_closed(&mut self, _hub: &mut Hub, _flow: ConnId, _key: u32) {}
+
+    /// What came of [`Hub::lookup`] with this key.
+    fn looked_up(&mut self, _hub: &mut Hub, _key: u64, _found: Found) {}
+
     /// A deadline of its own has come.
     fn handle_timeout(&mut self, _hub: &mut Hub, _key: u32, _at: Mono) {}
 
@@ -232,6 +260,12 @@ pub trait Dialect: std::fmt::Debug + Send {
 
     /// The server stops: streams end cleanly.
     fn stop(&mut self, hub: &mut Hub);
+
+    /// After a stop: whether it has nothing more to say to others. Flows and UDP sockets stay until then, or until
+    /// `shutdown_ms` is over.
+    fn is_drained(&self) -> bool {
+        true
+    }
 
     /// Adds what it counts itself.
     fn stats(&self, _hub: &Hub, _stats: &mut Stats) {}

@@ -170,7 +170,7 @@ impl Engine {
             }
             // It has been given its time already.
             Machine::Client(_) if self.hub.stopping => return,
-            Machine::Http(_) | Machine::Client(_) | Machine::Lingering => {
+            Machine::Http(_) | Machine::Client(_) | Machine::Flow(_) | Machine::Lingering => {
                 now.plus_ms(self.hub.config.limits.write_stall_ms)
             }
         };

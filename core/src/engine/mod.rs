@@ -5,6 +5,7 @@
 //! are none. So one write carries what many inputs queued.
 
 mod calling;
+mod flows;
 mod flushing;
 mod operations;
 mod records;
@@ -20,7 +21,7 @@ use std::net::SocketAddr;
 use crate::dialect::{self, Dialect};
 use crate::event::channel::Channel;
 use crate::event::output::Output;
-use crate::ground::config::{Config, Place};
+use crate::ground::config::{Config, Place, Protocol, Sip};
 use crate::ground::deadline::Due;
 use crate::ground::id::{ConnId, ListenerId};
 use crate::ground::stats::Stats;
@@ -52,6 +53,12 @@ pub struct Engine {
     plain: Vec<u8>,
     /// What came of calls of the engine's own user.
     answers: VecDeque<(u64, Result<Answer, CallFault>)>,
+    /// The dialect that speaks SIP, by its place.
+    sip: Option<u8>,
+    /// After a stop: flows have been ended.
+    flows_ended: bool,
+    /// After a stop: `shutdown_ms` is over.
+    overdue: bool,
 }
 
 impl Engine {
@@ -64,6 +71,7 @@ impl Engine {
         let mut hub = Hub::new(config, place, seed);
         let dialects = dialect::all(&mut hub);
         hub.names = dialects.iter().map(|dialect| dialect.name()).collect();
+        let sip = flows::sip(&hub);
         let demo = (hub.config.demo && place.shard.0 == 0).then(|| Demo::new(hub.rng.next_u64()));
         if demo.is_some() {
             hub.deadlines.arm(Mono(0), Due::Source(0));
@@ -77,6 +85,9 @@ impl Engine {
             lent: 0,
             plain: Vec::new(),
             answers: VecDeque::new(),
+            sip,
+            flows_ended: false,
+            overdue: false,
         }
     }
 
@@ -97,14 +108,20 @@ impl Engine {
         let transport =
             listener.map_or(Ok(None), |listener| Transport::accepted(listener, peer.ip())).ok()?;
         let tls = transport.as_ref().is_some_and(|transport| transport.tls.is_some());
-        if tls && surplus {
-            // A handshake is more than a refusal is worth.
+        let is_sip = listener.is_some_and(|listener| listener.protocol == Protocol::Sip);
+        if (tls || is_sip) && surplus {
+            // A handshake is more than a refusal is worth, and SIP has none before it is asked.
             return None;
         }
+        let machine = if is_sip {
+            self.accepted_flow(tls)?
+        } else {
+            Machine::Http(Box::new(Server::new(now.mono, limits)))
+        };
         let patience = if tls { now.mono.plus_ms(limits.tls_handshake_ms) } else { Mono::NEVER };
         let id = self.hub.conns.insert(Conn {
             output: Output::default(),
-            machine: Machine::Http(Box::new(Server::new(now.mono, limits))),
+            machine,
             socket: None,
             transport,
             peer: peer.ip(),
@@ -126,6 +143,10 @@ impl Engine {
         }
         self.hub.stats.connections_accepted += 1;
         self.hub.arm(id);
+        if is_sip && !tls {
+            self.open_flow(id);
+            self.settle();
+        }
         Some(id)
     }
 
@@ -147,6 +168,7 @@ impl Engine {
         match self.hub.conns.get(id).map(|conn| &conn.machine) {
             Some(Machine::Client(_)) => self.hub.receive_outgoing(id, bytes),
             Some(Machine::Stream(_)) => self.hear(id, bytes),
+            Some(Machine::Flow(_)) => self.receive_flow(id, bytes),
             Some(Machine::Http(_) | Machine::Lingering) | None => self.serve(id, bytes),
         }
     }
@@ -172,6 +194,7 @@ impl Engine {
                 }
                 true
             }
+            Machine::Flow(_) => !conn.output.is_empty(channels),
             Machine::Http(_) | Machine::Stream(_) | Machine::Client(_) | Machine::Lingering => false,
         };
         if waits {
@@ -197,7 +220,10 @@ impl Engine {
         self.hub.set_now(now);
         match done {
             Completion::Durable(seq) => self.hub.set_durable(seq),
-            Completion::Dialed(id, result) => self.hub.dialed(id, result),
+            Completion::Dialed(id, result) => match self.hub.conns.get(id).map(|conn| &conn.machine) {
+                Some(Machine::Flow(_)) => self.flow_dialed(id, result),
+                Some(_) | None => self.hub.dialed(id, result),
+            },
             Completion::Resolved(ticket, result) => self.hub.resolved(ticket, result),
             Completion::Checked(ticket, right) => {
                 self.hub.checked(ticket, right);
@@ -223,8 +249,10 @@ impl Engine {
                 for (listener, new) in listeners.iter_mut().zip(&config.listeners) {
                     listener.reload(new.clone());
                 }
-                let demo = self.hub.config.demo;
-                self.hub.config = Config { listeners, demo, ..*config };
+                let old = &mut self.hub.config;
+                let (demo, listen) = (old.demo, std::mem::take(&mut old.sip.listen));
+                let sip = Sip { listen, ..config.sip.clone() };
+                self.hub.config = Config { listeners, demo, sip, ..*config };
                 self.hub.reset_outgoing();
                 for dialect in &mut self.dialects {
                     dialect.reloaded(&mut self.hub);
@@ -263,6 +291,7 @@ impl Engine {
                     }
                 }
                 Due::Stop => {
+                    self.overdue = true;
                     for id in self.hub.conns.ids() {
                         self.hub.doom(id);
                     }
@@ -310,14 +339,15 @@ impl Engine {
                     && conn.output.private_bytes() < limits.reply_bytes
             }
             Machine::Stream(_) => conn.socket.is_none() || conn.output.private_bytes() < limits.reply_bytes,
-            Machine::Client(_) | Machine::Lingering => true,
+            Machine::Client(_) | Machine::Flow(_) | Machine::Lingering => true,
         })
     }
 
-    /// After [`Completion::Stop`]: whether all connections are closed.
+    /// After [`Completion::Stop`]: whether all connections are closed, and nothing more is to be sent to anybody.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.hub.stopping && self.hub.conns.is_empty()
+        let silent = self.overdue || self.dialects.iter().all(|dialect| dialect.is_drained());
+        self.hub.stopping && self.hub.conns.is_empty() && silent
     }
 
     /// What this engine counted so far.
@@ -346,10 +376,15 @@ impl Engine {
                 self.hub.arm(id);
             } else if let Some((caller, result)) = self.hub.take_outcome() {
                 self.tell_caller(caller, result);
+            } else if let Some((place, key, found)) = self.hub.take_looked_up() {
+                if let Some(dialect) = self.dialects.get_mut(usize::from(place)) {
+                    dialect.looked_up(&mut self.hub, key, found);
+                }
             } else {
-                return;
+                break;
             }
         }
+        self.end_flows();
     }
 
     fn close(&mut self, id: ConnId) {
@@ -357,6 +392,11 @@ impl Engine {
         self.leave_address(&conn);
         if let Machine::Client(outgoing) = &conn.machine {
             self.hub.closed_outgoing(id, outgoing);
+        } else if conn.is_ours() {
+            self.hub.calls.leave_flow();
+        }
+        if let Machine::Flow(flow) = &conn.machine {
+            self.flow_over(id, **flow, conn.is_ours());
         }
         if let Machine::Stream(stream) = &conn.machine {
             self.stream_ended(&conn.output, stream);
@@ -439,6 +479,10 @@ impl Engine {
         let output = std::mem::take(&mut conn.output);
         conn.socket = None;
         conn.patience = by;
+        let ours = conn.is_ours();
+        if let Machine::Flow(flow) = &machine {
+            self.flow_over(id, **flow, ours);
+        }
         if let Machine::Stream(stream) = machine {
             self.stream_ended(&output, &stream);
             if let Some(tail) = output.tail() {
@@ -461,9 +505,11 @@ impl Engine {
             match &conn.machine {
                 Machine::Stream(_) if conn.ending == Ending::No && !conn.is_closing() => self.cut(id),
                 Machine::Client(_) if !self.hub.stopping => self.hub.stalled_outgoing(id),
-                Machine::Stream(_) | Machine::Http(_) | Machine::Client(_) | Machine::Lingering => {
-                    self.hub.doom(id);
-                }
+                Machine::Stream(_)
+                | Machine::Http(_)
+                | Machine::Client(_)
+                | Machine::Flow(_)
+                | Machine::Lingering => self.hub.doom(id),
             }
             return;
         }
@@ -478,7 +524,7 @@ impl Engine {
                 self.keep_alive(id, dialect, &stream);
             }
             Machine::Client(outgoing) if outgoing.due <= now => self.hub.outgoing_due(id),
-            Machine::Stream(_) | Machine::Client(_) | Machine::Lingering => {}
+            Machine::Stream(_) | Machine::Client(_) | Machine::Flow(_) | Machine::Lingering => {}
         }
         self.hub.arm(id);
     }

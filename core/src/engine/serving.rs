@@ -57,7 +57,7 @@ impl Engine {
     fn server(&mut self, id: ConnId) -> Option<&mut Server> {
         match &mut self.hub.conn(id)?.machine {
             Machine::Http(server) => Some(server),
-            Machine::Stream(_) | Machine::Client(_) | Machine::Lingering => None,
+            Machine::Stream(_) | Machine::Client(_) | Machine::Flow(_) | Machine::Lingering => None,
         }
     }
 

@@ -35,7 +35,8 @@ impl Engine {
         }
         stats.connections_refused += 1;
         conn.surplus = true;
-        conn.tls().is_none() && open <= most + config.limits.refusal_places
+        let refusable = matches!(conn.machine, Machine::Http(_)) && conn.tls().is_none();
+        refusable && open <= most + config.limits.refusal_places
     }
 
     /// A connection is gone.
@@ -80,37 +81,45 @@ impl Engine {
     /// Takes TLS off, if it is there.
     fn open(&mut self, id: ConnId, bytes: &[u8]) {
         let now = self.hub.now;
-        let Hub { conns, config, addresses, stats, .. } = &mut self.hub;
+        let Hub { conns, config, addresses, stats, calls, .. } = &mut self.hub;
         let Some(conn) = conns.get_mut(id) else { return };
-        let (peer, via, is_http) = (conn.peer, conn.via, matches!(conn.machine, Machine::Http(_)));
+        let (peer, via, ours) = (conn.peer, conn.via, conn.is_ours());
+        let is_http = matches!(conn.machine, Machine::Http(_));
         let Some(tls) = conn.tls_mut() else { return self.receive_plain(id, bytes) };
         if tls.is_closing() {
             return;
         }
         let limits = &config.limits;
-        if tls.is_fresh() {
+        if tls.is_fresh() && !ours {
             let per_s = limits.handshakes_per_second;
             if !addresses.admits_handshake(now.mono, peer, per_s, limits.addresses_counted) {
                 stats.connections_refused += 1;
                 return self.hub.doom(id);
             }
-            if bytes.first().is_some_and(u8::is_ascii_alphabetic) {
+            if is_http && bytes.first().is_some_and(u8::is_ascii_alphabetic) {
                 return self.answer_in_the_clear(id);
             }
         }
         let was_handshaking = tls.is_handshaking();
-        if let Some(served) = config.listeners.get(usize::from(via.0)).and_then(|l| l.tls.as_ref()) {
+        if ours {
+            calls.set_clock(now.wall);
+        } else if let Some(served) = config.listeners.get(usize::from(via.0)).and_then(|l| l.tls.as_ref()) {
             served.clock.set(now.wall);
         }
         let mut plain = std::mem::take(&mut self.plain);
         let opened = tls.receive(bytes, &mut plain);
         let (ended, writes) = (tls.is_ended(), tls.wants_write());
-        if was_handshaking && !tls.is_handshaking() && is_http {
+        let is_agreed = was_handshaking && !tls.is_handshaking();
+        if is_agreed && !ours {
             stats.tls_handshakes += 1;
+        }
+        if is_agreed && is_http {
             // From here on the pace of requests counts.
             conn.machine = Machine::Http(Box::new(Server::new(now.mono, limits)));
             conn.patience = Mono::NEVER;
             self.hub.arm(id);
+        } else if is_agreed {
+            self.open_flow(id);
         }
         if writes {
             self.hub.flush(id);
@@ -344,7 +353,7 @@ fn change_peer(conn: &mut Conn, client: IpAddr, addresses: &mut Addresses, most:
 
 /// Proxies are not counted, nor what has not said yet for whom it speaks.
 fn is_counted(conn: &Conn) -> bool {
-    !matches!(conn.machine, Machine::Client(_))
+    !conn.is_ours()
         && conn
             .transport
             .as_ref()

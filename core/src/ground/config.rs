@@ -3,6 +3,8 @@
 mod access;
 mod calls;
 mod isymphony;
+mod sep;
+mod sip;
 mod tls;
 mod wcs;
 
@@ -13,15 +15,17 @@ use std::sync::Arc;
 pub use access::{Auth, Only, Right, Rights, Token, User};
 pub use calls::{Proxy, TlsBase};
 pub use isymphony::Isymphony;
-pub use tls::{ListenerTls, WallClock};
-pub use wcs::{ErrorEvent, HookPolicy, Keepalive, OnError, RestPolicy, Wcs, WcsApp, WcsTls};
+pub use sep::Sep;
+pub use sip::{Sip, SipCredential, SipListener, SipTransport};
+pub use tls::{ListenerTls, Tls, WallClock};
+pub use wcs::{ErrorEvent, HookPolicy, Keepalive, OnError, RestPolicy, Wcs, WcsApp};
 
 use super::id::{Epoch, ShardId};
 use super::limits::Limits;
 use super::network::Network;
 
 /// The names of the dialects, as `[[listener]] dialects` lists them.
-pub const DIALECTS: &[&str] = &["xms", "native", "isymphony", "wcs"];
+pub const DIALECTS: &[&str] = &["xms", "native", "isymphony", "wcs", "sep"];
 
 /// The whole configuration of an engine.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +46,10 @@ pub struct Config {
     pub isymphony: Isymphony,
     /// `[wcs]`.
     pub wcs: Wcs,
+    /// `[sip]`.
+    pub sip: Sip,
+    /// `[sep]`.
+    pub sep: Sep,
     /// `[metrics] allow`: addresses beside loopback that may read `/healthz`, `/readyz` and `/metrics`.
     pub metrics_allow: Vec<Network>,
     /// `[[vocabulary]]`: rows that the config file adds, or that replace a built-in row of the same type.
@@ -78,9 +86,21 @@ impl Default for Place {
     }
 }
 
-/// One `[[listener]]`.
+/// What is spoken on a listener's connections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Protocol {
+    /// HTTP, and what begins as HTTP.
+    #[default]
+    Http,
+    /// SIP: one of `[sip] listen`.
+    Sip,
+}
+
+/// One `[[listener]]`, or a socket of `[sip] listen` that accepts connections.
 #[derive(Clone, Debug, Default)]
 pub struct Listener {
+    /// What is spoken there.
+    pub protocol: Protocol,
     /// The dialects that it serves, by name; `None` is all of them.
     pub dialects: Option<Vec<String>>,
     /// Addresses that it serves; `None` is all of them.

@@ -128,11 +128,43 @@ limits! {
     wcs_unsent_messages = 1_000, "Messages that wait for a WCS client whose socket is full. Beyond: closed with 1013.";
     wcs_unsent_bytes = 1_048_576, "Bytes that wait for a WCS client whose socket is full. Beyond: closed with 1013.";
     wcs_connect_ms = 5_000, "Time that each attempt to connect to a WCS backend has. Beyond: the next attempt.";
+    sip_head_bytes = 65_536, "Start line and header fields of a SIP message; the largest datagram must have room (RFC 3261 section 18.1.1). Beyond: 513, a connection is closed.";
+    sip_fields = 256, "Header fields of a SIP message, each hop counted. Beyond: 513, a connection is closed.";
+    sip_body_bytes = 1_048_576, "Body of a SIP message on a connection: states of a resource list may be large. Beyond: 513 and closed.";
+    sip_list_resources = 1_000, "Resources that one entry's list brings, when the peer is a resource-list server. Beyond: left out, and counted.";
+    sip_requests = 65_536, "SIP requests of ours that wait for their turn or their answer. Beyond: the new one fails as if its transport had.";
+    sip_requests_remembered = 65_536, "SIP requests of peers whose copies are recognised, for 32 s each over UDP. Beyond: dropped, and the peer sends it again.";
+    sip_strangers_per_address_per_s = 100, "Answers in a second to SIP requests of one address that belong to no subscription; of IPv6 64 bits are an address. Beyond: dropped.";
+    sip_strangers_per_s = 1_000, "Such answers in a second to all addresses. Beyond: dropped.";
+    sip_flows = 1_024, "SIP connections that we opened, and as many that peers opened. Beyond: requests fail as if their transport had; a peer's connection is closed.";
+    sip_flow_bytes = 1_048_576, "Bytes that wait for a SIP connection that is not open yet. Beyond: the request fails as if its transport had.";
+    sip_flow_idle_ms = 120_000, "A SIP connection on which no message goes or comes, and no answer is awaited. Beyond: closed.";
+    sip_dial_ms = 5_000, "Time that an attempt to open a SIP connection has, its TLS handshake included. Beyond: UDP if only the length asked for TCP, else the next address.";
+    sip_forks = 8, "Dialogs that one SUBSCRIBE may make when it is forked. Beyond: a NOTIFY of a further one is answered 481.";
+    sip_dialog_bytes = 4_096, "Route, contact and tag of a NOTIFY, as a dialog keeps them. Beyond: 513.";
+    sip_names = 4_096, "Host names of SIP URIs that are being resolved or remembered. Beyond: the oldest that is resolved is forgotten, and a request fails if none is.";
+    sip_name_ms = 60_000, "How long their addresses are remembered.";
+    sip_resolve_ms = 10_000, "Time that resolving a name has. Beyond: it has no address.";
+    sep_subscriptions = 20_000, "SIP subscriptions over HTTP, those that have not ended. Beyond: 503 with Retry-After.";
+    sep_entries = 200, "Entries of one subscription's list. Beyond: 422.";
+    sep_body_bytes = 262_144, "Body of a SEP request. Beyond: 413.";
+    sep_depth = 32, "Nesting of elements in a SEP request. Beyond: 400.";
+    sep_attributes = 64, "Attributes of one element in a SEP request. Beyond: 400.";
+    sep_accepts = 16, "Body types that one subscription accepts. Beyond: 422.";
+    sep_expires_ms = 604_800_000, "How far ahead a subscription may end. Beyond: it ends then, and the answer says so.";
+    sep_ended_ms = 3_600_000, "How long a subscription that ended is answered with 410, and its callback tried. Beyond: 404, and what still waits is dead.";
+    sep_callbacks = 1_000, "Callbacks of one subscription that wait. Beyond: the oldest is a dead letter; each of the others is a full state.";
+    sip_leave_ms = 5_000, "At a stop without a log, the time in which SIP subscriptions are ended at their notifiers. Beyond: they are left to run out.";
+    sep_callback_pause_ms = 1_000, "While `[outbox] pending_bytes` is reached, the time after which a callback is offered again, with the latest state.";
     stream_drain_ms = 2_000, "After DELETE or at a stop, the time a stream has to take what is queued.";
     shutdown_ms = 5_000, "From the signal to stop until connections that are still open are closed.";
     notes_per_s = 100, "Lines a second that peers' doings may add to the server's own log. Beyond: left out, and their number told.";
     audits_per_s = 100, "Refusals a second that the audit log gets. Beyond: left out, and their number told.";
     note_chars = 1_000, "Characters of such a line. Beyond: left out.";
+    sip_unsent_bytes = 1_048_576, "Bytes that wait for a SIP peer whose connection is full. Beyond: closed.";
+    udp_receive_bytes = 4_194_304, "Kernel receive buffer of each UDP socket: answers to a burst of requests come as a burst. The kernel lowers it to net.core.rmem_max. Beyond: lost, and the sender repeats.";
+    udp_send_bytes = 1_048_576, "Kernel send buffer of each UDP socket. Beyond: lost, counted, and repeated by its timer.";
+    turn_datagrams = 256, "Datagrams that are read from one UDP socket in a turn of the loop, so that a flood does not hold up the rest.";
     turn_accepts = 64, "Connections that one listener accepts in a turn of the loop, so that a burst of them does not hold up those that are open.";
     turn_reads = 16, "Reads of one socket in a turn of the loop, so that one peer starves nobody.";
     turn_write_bytes = 1_048_576, "Bytes written to one socket in a turn of the loop.";
@@ -142,9 +174,17 @@ limits! {
 /// Slices that one write carries. Fixed, because it is the length of an array: the rest waits for the next write.
 pub const SLICES_MAX: usize = 16;
 
+/// Nonces of SIP peers of which the uses are counted; beyond, the oldest is forgotten. Fixed, because a peer that offers
+/// more at a time only gets its challenge answered once, not twice.
+pub const SIP_NONCES: usize = 256;
+
 /// Sent bytes that are kept before those that wait, until moving the latter to the front pays. Fixed, because only
 /// speed depends on it.
 pub const COMPACT_BYTES: u64 = 64 * 1024;
+
+/// The document of one SIP resource that partial ones are merged into. Fixed, because what stands in the log must be
+/// read again under every config. Beyond: the partial one is not taken, and the full state is asked for.
+pub const SIP_DOCUMENT_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {

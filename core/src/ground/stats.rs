@@ -58,6 +58,12 @@ pub struct Stats {
     pub call_connections_open: u64,
     /// Connections to servers of others that were dialed.
     pub call_connections_dialed: u64,
+    /// Datagrams that came.
+    pub datagrams_received: u64,
+    /// Datagrams that were to be sent.
+    pub datagrams_sent: u64,
+    /// Of these, those that their socket did not take.
+    pub datagrams_dropped: u64,
     /// Calls that were answered, whatever the status.
     pub calls_answered: u64,
     /// Calls without an answer.
@@ -100,6 +106,8 @@ pub struct Stats {
     pub wcs_hooks: BTreeMap<(String, String), WcsHookStats>,
     /// WCS hooks without a final outcome, by appKey.
     pub wcs_waiting: BTreeMap<String, u64>,
+    /// SIP subscriptions over HTTP that have not ended.
+    pub sep_subscriptions: u64,
 }
 
 /// Upper ends of the classes of [`WcsHookStats::latencies`], in milliseconds; what is longer is in the last one.
@@ -159,6 +167,18 @@ pub struct DestinationStats {
     pub throttled: u64,
 }
 
+impl DestinationStats {
+    /// Adds what is counted under the same label.
+    pub fn merge(&mut self, more: DestinationStats) {
+        self.delivered += more.delivered;
+        self.failed += more.failed;
+        self.dead += more.dead;
+        self.pending += more.pending;
+        self.breaker = self.breaker.max(more.breaker);
+        self.throttled = self.throttled.max(more.throttled);
+    }
+}
+
 /// One XMS application's counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct XmsAppStats {
@@ -193,6 +213,9 @@ impl Stats {
         self.connections_open += other.connections_open;
         self.call_connections_open += other.call_connections_open;
         self.call_connections_dialed += other.call_connections_dialed;
+        self.datagrams_received += other.datagrams_received;
+        self.datagrams_sent += other.datagrams_sent;
+        self.datagrams_dropped += other.datagrams_dropped;
         self.calls_answered += other.calls_answered;
         self.calls_failed += other.calls_failed;
         self.connections_accepted += other.connections_accepted;
@@ -220,8 +243,9 @@ impl Stats {
         self.dead_letters += other.dead_letters;
         self.dead_letters_forgotten += other.dead_letters_forgotten;
         self.pending_bytes += other.pending_bytes;
-        // A destination has one owner, and no other engine counts for it.
-        self.destinations.extend(other.destinations.iter().map(|(name, stats)| (name.clone(), *stats)));
+        for (label, more) in &other.destinations {
+            self.destinations.entry(label.clone()).or_default().merge(*more);
+        }
         for (app, more) in &other.xms_apps {
             let sum = self.xms_apps.entry(app.clone()).or_default();
             sum.handlers += more.handlers;
@@ -240,6 +264,7 @@ impl Stats {
             }
             sum.latency_sum_ms += more.latency_sum_ms;
         }
+        self.sep_subscriptions += other.sep_subscriptions;
         for (app, more) in &other.wcs_waiting {
             *self.wcs_waiting.entry(app.clone()).or_default() += more;
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -10,7 +11,7 @@ use time::format_description::well_known::Rfc3339;
 pub struct Mono(pub u64);
 
 /// Milliseconds since 1970-01-01T00:00:00Z. Ages that survive a restart use it; it may jump both ways.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Wall(pub u64);
 
 /// Both clocks, read at the same moment.

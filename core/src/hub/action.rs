@@ -28,6 +28,16 @@ pub enum Action {
     /// Make a connection to this address, under an id that the engine gave. Later: [`Completion::Dialed`]; a
     /// [`Action::Close`] may come first.
     Dial(ConnId, SocketAddr),
+    /// Send a datagram from one of the UDP sockets; if the socket does not take it, it is lost
+    /// ([`crate::Engine::datagram_dropped`]).
+    Send {
+        /// The socket, by its place among those of `[sip] listen` that are UDP.
+        via: u16,
+        /// The peer. To a socket of IPv6 alone, IPv4 goes as a mapped address.
+        to: SocketAddr,
+        /// The datagram.
+        bytes: Box<[u8]>,
+    },
     /// Find the addresses of a host name. Later: [`Completion::Resolved`].
     Resolve(u64, Box<str>),
     /// Bytes wait: take them from [`crate::Engine::outbound`].

@@ -1,7 +1,7 @@
 //! Connections: one small entry each. What only a request needs is boxed and goes when the connection becomes a
 //! stream, so that an idle stream is this entry, a place in its feed and a deadline.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::event::output::{Lending, Output};
@@ -10,6 +10,7 @@ use crate::ground::slots::Slots;
 use crate::ground::time::Mono;
 use crate::hub::access::Who;
 use crate::hub::calls::outgoing::Outgoing;
+use crate::hub::flow::Flow;
 use crate::hub::socket::Socket;
 use crate::hub::transport::Transport;
 use crate::wire::http::server::Server;
@@ -30,7 +31,7 @@ pub struct Conn {
     pub peer: IpAddr,
     /// The peer's port.
     pub port: u16,
-    /// The listener that accepted it.
+    /// The listener that accepted it; [`Conn::OURS`] if nobody did.
     pub via: ListenerId,
     /// Who makes the request that is being served, if a credential was asked for.
     pub who: Option<Arc<Who>>,
@@ -57,6 +58,8 @@ pub enum Machine {
     Stream(Stream),
     /// A connection of our own to somebody else's server.
     Client(Box<Outgoing>),
+    /// Bytes that a dialect frames itself.
+    Flow(Box<Flow>),
     /// Nothing more is said; input is swallowed until the peer ends as well.
     Lingering,
 }
@@ -86,6 +89,42 @@ pub enum Ending {
 }
 
 impl Conn {
+    /// The listener of connections that we make.
+    pub const OURS: ListenerId = ListenerId(u16::MAX);
+
+    /// One that we make; nothing is lent before its socket is connected.
+    #[must_use]
+    pub fn dialed(machine: Machine, address: SocketAddr) -> Conn {
+        Conn {
+            output: Output::default(),
+            machine,
+            socket: None,
+            transport: None,
+            peer: address.ip(),
+            port: address.port(),
+            via: Conn::OURS,
+            who: None,
+            ending: Ending::No,
+            listed: false,
+            blocked: true,
+            surplus: false,
+            patience: Mono::NEVER,
+            armed: Mono::NEVER,
+        }
+    }
+
+    /// Whether we have made it.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.via == Conn::OURS
+    }
+
+    /// The peer's address and port.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.peer, self.port)
+    }
+
     /// The earliest deadline.
     #[must_use]
     pub fn deadline(&self) -> Mono {
@@ -96,7 +135,7 @@ impl Conn {
             Machine::Http(server) => server.poll_timeout(),
             Machine::Stream(stream) => stream.keepalive_at,
             Machine::Client(outgoing) => outgoing.due,
-            Machine::Lingering => Mono::NEVER,
+            Machine::Flow(_) | Machine::Lingering => Mono::NEVER,
         };
         let silence = self.socket.as_ref().map_or(Mono::NEVER, |socket| socket.silent_at());
         machine.min(silence).min(self.patience)
@@ -124,7 +163,7 @@ impl Conn {
     pub fn stream(&self) -> Option<&Stream> {
         match &self.machine {
             Machine::Stream(stream) => Some(stream),
-            Machine::Http(_) | Machine::Client(_) | Machine::Lingering => None,
+            Machine::Http(_) | Machine::Client(_) | Machine::Flow(_) | Machine::Lingering => None,
         }
     }
 
@@ -133,7 +172,7 @@ impl Conn {
     pub fn channel(&self) -> u8 {
         match &self.machine {
             Machine::Stream(stream) => stream.dialect,
-            Machine::Http(_) | Machine::Client(_) | Machine::Lingering => 0,
+            Machine::Http(_) | Machine::Client(_) | Machine::Flow(_) | Machine::Lingering => 0,
         }
     }
 
@@ -142,7 +181,9 @@ impl Conn {
     pub fn lending(&self) -> Lending {
         match &self.machine {
             Machine::Stream(stream) => stream.lending,
-            Machine::Http(_) | Machine::Client(_) | Machine::Lingering => Lending::default(),
+            Machine::Http(_) | Machine::Client(_) | Machine::Flow(_) | Machine::Lingering => {
+                Lending::default()
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod addresses;
 pub mod call;
 pub mod calls;
 pub mod conn;
+pub mod flow;
 pub mod socket;
 pub mod transport;
 
@@ -22,6 +23,7 @@ use crate::event::channel::Channel;
 use crate::event::output::Tail;
 use crate::event::repeats::Repeats;
 use crate::event::vocabulary::Vocabulary;
+use crate::event::{Data, Event, Fact};
 use crate::ground::config::{Config, Place};
 use crate::ground::deadline::{Deadlines, Due};
 use crate::ground::id::{ConnId, Epoch, Seq};
@@ -113,6 +115,9 @@ struct Undurable {
     speaker: u8,
     reply: Reply,
 }
+
+/// Members of an object, in their order.
+type Facts = Vec<(Box<str>, Fact)>;
 
 /// The head of an endless answer.
 #[derive(Clone, Debug)]
@@ -224,6 +229,29 @@ impl Hub {
         self.reads.remove(&ticket)
     }
 
+    /// An event of the server's own, not yet published.
+    pub fn draft(
+        &mut self,
+        event_type: &str,
+        subject: Option<Box<str>>,
+        scope: Facts,
+        facts: Facts,
+    ) -> Event {
+        Event {
+            id_given: false,
+            id: self.rng.uuid_v7(self.now.wall).to_string().into_boxed_str(),
+            source: self.config.native.source.as_str().into(),
+            event_type: event_type.into(),
+            subject,
+            time: self.now.wall.to_rfc3339().into_boxed_str(),
+            wall: self.now.wall,
+            content_type: None,
+            schema: None,
+            extensions: scope,
+            data: Data::Facts(facts),
+        }
+    }
+
     /// Sends a record on its way into the log.
     pub fn append(
         &mut self,
@@ -310,7 +338,7 @@ impl Hub {
     pub fn asked(&self, id: ConnId, request: u32) -> Option<Asked> {
         match &self.conns.get(id)?.machine {
             Machine::Http(server) => server.asked(request),
-            Machine::Stream(_) | Machine::Lingering | Machine::Client(_) => None,
+            Machine::Stream(_) | Machine::Lingering | Machine::Client(_) | Machine::Flow(_) => None,
         }
     }
 

@@ -63,6 +63,8 @@ pub struct Outbox {
     place: u8,
     meaning: Meaning,
     destinations: BTreeMap<Arc<str>, Destination>,
+    /// Those that events go to by themselves: they alone are asked for each.
+    listening: BTreeSet<Arc<str>>,
     /// Destinations by the number that their deadlines carry.
     numbers: BTreeMap<u32, Arc<str>>,
     next_number: u32,
@@ -83,6 +85,8 @@ pub struct Outbox {
     pub forgotten: u64,
     /// When a deadline looks for dead letters that have become too old.
     dead_armed: Mono,
+    /// What this engine had counted of its destinations that are gone, by kind.
+    removed: BTreeMap<Arc<str>, Counted>,
 }
 
 /// One destination.
@@ -121,6 +125,14 @@ pub struct Counted {
     pub failed: u64,
     /// Letters that died.
     pub dead: u64,
+}
+
+impl Counted {
+    fn add(&mut self, more: Counted) {
+        self.delivered += more.delivered;
+        self.failed += more.failed;
+        self.dead += more.dead;
+    }
 }
 
 /// What is known of a letter that failed.
@@ -231,6 +243,7 @@ impl Outbox {
             place,
             meaning,
             destinations: BTreeMap::new(),
+            listening: BTreeSet::new(),
             numbers: BTreeMap::new(),
             next_number: 0,
             dead: DeadLetters::new(hash_seed),
@@ -243,6 +256,7 @@ impl Outbox {
             forgetting: 0,
             forgotten: 0,
             dead_armed: Mono::NEVER,
+            removed: BTreeMap::new(),
         }
     }
 
@@ -250,6 +264,12 @@ impl Outbox {
     #[must_use]
     pub fn destinations(&self) -> &BTreeMap<Arc<str>, Destination> {
         &self.destinations
+    }
+
+    /// What this engine counted of destinations of a kind that are gone.
+    #[must_use]
+    pub fn removed(&self, kind: &str) -> Counted {
+        self.removed.get(kind).copied().unwrap_or_default()
     }
 
     /// The dead letters.
@@ -286,7 +306,8 @@ impl Outbox {
     /// An event in log order: a letter for each destination that wants it.
     pub fn publish(&mut self, hub: &mut Hub, seq: Seq, accepted: Wall, event: &Arc<Event>) {
         let mut bytes = 0;
-        for (name, destination) in &mut self.destinations {
+        for name in &self.listening {
+            let Some(destination) = self.destinations.get_mut(name) else { continue };
             let wanted = destination.disabled.is_none()
                 && matches!(&destination.receiver, Ok(receiver) if receiver.wants(event, &hub.vocabulary));
             if !wanted {
@@ -383,6 +404,7 @@ impl Outbox {
             }
             None => self.add(hub, name, kind, spec, by, receiver),
         }
+        self.listen(name);
         self.touch(hub, name);
         if replaced { Applied::Replaced } else { Applied::Created }
     }
@@ -410,12 +432,26 @@ impl Outbox {
         self.destinations.insert(name, destination);
     }
 
+    /// Whether a destination is asked for each event depends on what it means.
+    fn listen(&mut self, name: &str) {
+        let Some((name, destination)) = self.destinations.get_key_value(name) else { return };
+        if matches!(&destination.receiver, Ok(receiver) if receiver.listens()) {
+            self.listening.insert(Arc::clone(name));
+        } else {
+            self.listening.remove(name);
+        }
+    }
+
     fn remove(&mut self, hub: &mut Hub, name: &str, wall: Wall) {
         self.bury_all(hub, name, wall, "its destination was removed");
         if let Some(destination) = self.destinations.remove(name) {
             self.past.push(destination.version(name, hub.applied));
             self.numbers.remove(&destination.number);
+            if destination.lane.is_some() {
+                self.removed.entry(destination.kind).or_default().add(destination.counted);
+            }
         }
+        self.listening.remove(name);
         self.busy.remove(name);
     }
 

@@ -110,6 +110,12 @@ impl Default for Policy {
 
 /// What a destination means.
 pub trait Receiver: std::fmt::Debug + Send {
+    /// Whether any event may go there by itself; else letters come by the destination's name alone, and nobody asks for
+    /// each event.
+    fn listens(&self) -> bool {
+        true
+    }
+
     /// Whether an event goes there.
     fn wants(&self, event: &Event, vocabulary: &Vocabulary) -> bool;
 

@@ -74,6 +74,7 @@ impl Outbox {
                     hub.note(Level::Warn, text);
                 }
             }
+            self.listen(&name);
             self.touch(hub, &name);
         }
         self.compare_with_file(hub);

@@ -4,7 +4,9 @@
 //! [`Step::Fault`]. Where the input was split never changes what it says (the splitting property).
 
 pub mod http;
+pub mod multipart;
 pub mod proxy;
+pub mod sip;
 pub mod tls;
 pub mod ws;
 pub mod xml;

@@ -62,7 +62,11 @@ pub(super) fn users<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Vec<User> {
 }
 
 /// The tables of a list in one line, each with its place.
-fn tables<'t>(reader: &mut Reader<'t>, item: &Item<'t>, allowed: &str) -> Vec<(Item<'t>, &'t DeTable<'t>)> {
+pub(super) fn tables<'t>(
+    reader: &mut Reader<'t>,
+    item: &Item<'t>,
+    allowed: &str,
+) -> Vec<(Item<'t>, &'t DeTable<'t>)> {
     let elements = reader.list(item, allowed).unwrap_or_default();
     let table = |element: Item<'t>| reader.table(&element, allowed).map(|table| (element, table));
     elements.into_iter().filter_map(table).collect()
@@ -183,6 +187,7 @@ fn rights<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Option<Rights> {
             "publish" => rights.publish = true,
             "read" => rights.read = true,
             "admin" => rights.admin = true,
+            "subscribe" => rights.subscribe = true,
             _ => return Err(String::new()),
         }
         Ok(())

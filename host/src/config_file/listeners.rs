@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use offhook_core::ground::config::{DIALECTS, Listener, ListenerTls};
+use offhook_core::ground::config::{DIALECTS, Listener, ListenerTls, Protocol};
 use offhook_core::wire::tls::server::{Serving, certified, judge_of_clients};
 use rustls::sign::CertifiedKey;
 
@@ -42,6 +42,7 @@ pub(super) fn listeners<'t>(
         let items = reader.entries("[[listener]]", table, LISTENER_KEYS);
         let find = |key: &str| items.iter().find(|item| item.key == key);
         let listener = Listener {
+            protocol: Protocol::Http,
             dialects: find("dialects").and_then(|item| dialects(reader, item)),
             allow: find("allow").and_then(|item| xms::networks(reader, item)),
             tls: find("tls").and_then(|item| tls_of(reader, item, sessions)),
@@ -93,7 +94,7 @@ fn dialects<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Option<Vec<String>>
 }
 
 /// `tls`: the files are read, and must fit together.
-fn tls_of<'t>(reader: &mut Reader<'t>, item: &Item<'t>, sessions: u64) -> Option<ListenerTls> {
+pub(super) fn tls_of<'t>(reader: &mut Reader<'t>, item: &Item<'t>, sessions: u64) -> Option<ListenerTls> {
     let table = reader.table(item, TLS)?;
     let before = reader.problems();
     let items = reader.entries(&format!("{}.", item.name), table, TLS_KEYS);

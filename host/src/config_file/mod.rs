@@ -12,8 +12,10 @@ mod listeners;
 #[cfg(test)]
 mod listeners_tests;
 mod outbox;
+mod peer_tls;
 mod reader;
 mod sections;
+mod sip;
 #[cfg(test)]
 mod tests;
 mod wcs;
@@ -41,6 +43,7 @@ const KEYS: Keys<'_> = Keys {
         "xms",
         "isymphony",
         "wcs",
+        "sip",
         "metrics",
         "limits",
         "vocabulary",
@@ -48,7 +51,7 @@ const KEYS: Keys<'_> = Keys {
         "isr",
         "outbox",
     ],
-    later: &["sep", "sip", "source", "tls", "users"],
+    later: &["sep", "source", "tls", "users"],
 };
 
 /// What a file says.
@@ -119,6 +122,10 @@ fn top_level<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>, read: &mut Con
     }
     if let Some(table) = section(reader, "limits") {
         limits::read(reader, table, &mut read.config.limits);
+    }
+    if let Some(table) = section(reader, "sip") {
+        read.config.sip = sip::read(reader, table, read.config.limits.tls_sessions);
+        read.config.sep.served = read.config.sip.is_on();
     }
     if let Some(item) = find("listener") {
         read.listeners = listeners::listeners(reader, item, read.config.limits.tls_sessions);

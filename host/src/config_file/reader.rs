@@ -139,6 +139,17 @@ impl<'t> Reader<'t> {
         self.or_wrong(item, item.value.as_str(), allowed)
     }
 
+    /// Text that `parse` knows.
+    pub(super) fn word<T>(
+        &mut self,
+        item: &Item<'t>,
+        allowed: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let value = parse(self.text(item, allowed)?);
+        self.or_wrong(item, value, allowed)
+    }
+
     pub(super) fn boolean(&mut self, item: &Item<'t>) -> Option<bool> {
         self.or_wrong(item, item.value.as_bool(), "true or false")
     }

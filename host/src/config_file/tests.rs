@@ -4,7 +4,8 @@ use offhook_core::ground::limits::Limits;
 
 use super::reader::Keys;
 use super::{
-    ConfigFile, KEYS, access, destinations, isymphony, listeners, outbox, parse, sections, wcs, xms,
+    ConfigFile, KEYS, access, destinations, isymphony, listeners, outbox, parse, peer_tls, sections, sip,
+    wcs, xms,
 };
 
 const EXAMPLE: &str = include_str!("../../../offhook.example.toml");
@@ -322,7 +323,7 @@ fn the_example_is_accepted_with_and_without_its_comments() {
 #[test]
 fn the_example_is_complete() {
     let whole = whole_example();
-    let sections: [Keys<'_>; 24] = [
+    let sections: [Keys<'_>; 26] = [
         KEYS,
         listeners::LISTENER_KEYS,
         listeners::TLS_KEYS,
@@ -342,8 +343,10 @@ fn the_example_is_complete() {
         destinations::ISR_KEYS,
         wcs::KEYS,
         wcs::APP_KEYS,
-        wcs::TLS_KEYS,
+        peer_tls::KEYS,
         wcs::POLICY_KEYS,
+        sip::KEYS,
+        sip::CREDENTIAL_KEYS,
         outbox::KEYS,
         outbox::RETRY_KEYS,
         outbox::DEAD_KEYS,

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use data_encoding::HEXLOWER_PERMISSIVE;
 use offhook_core::dialect::wcs::config::{list, on_error, rest_policy};
 use offhook_core::dialect::wcs::hook::application_url;
 use offhook_core::dialect::wcs::table;
-use offhook_core::ground::config::{ErrorEvent, HookPolicy, Keepalive, Wcs, WcsApp, WcsTls};
+use offhook_core::ground::config::{ErrorEvent, HookPolicy, Keepalive, Wcs, WcsApp};
 use toml::de::DeTable;
 
 use super::reader::{Item, Keys, Reader, nearest};
-use super::{access, sections};
+use super::{access, peer_tls, sections};
 
 pub(super) const KEYS: Keys<'_> = Keys {
     known: &[
@@ -44,10 +43,6 @@ pub(super) const APP_KEYS: Keys<'_> = Keys {
         "rest_client_config",
         "tls",
     ],
-    later: &[],
-};
-pub(super) const TLS_KEYS: Keys<'_> = Keys {
-    known: &["ca", "only_ca", "pin_sha256", "client_cert", "client_key", "min_version", "insecure"],
     later: &[],
 };
 /// The vendor's names (restClientConfig).
@@ -124,7 +119,7 @@ fn keepalive<'t>(reader: &mut Reader<'t>, items: &[Item<'t>], wcs: &mut Wcs) {
         _ => None,
     };
     let allowed = "\"HIGH_LEVEL\", \"INTERNAL\" or \"NONE\"";
-    if let Some(found) = item("keepalive").and_then(|item| word(reader, item, allowed, algorithm)) {
+    if let Some(found) = item("keepalive").and_then(|item| reader.word(item, allowed, algorithm)) {
         wcs.keepalive = found;
     }
     let interval = item("keepalive_interval");
@@ -212,7 +207,7 @@ fn app<'t>(
         app.policies = policies(reader, section, item, extra);
     }
     if let Some(item) = item("tls") {
-        app.tls = tls(reader, section, item);
+        app.tls = peer_tls::read(reader, &format!("{section} tls"), item);
         if app.url.starts_with("http://") {
             reader.problem(item, "the url is http://, allowed: tls beside an https:// url");
         }
@@ -316,29 +311,16 @@ fn policy<'t>(reader: &mut Reader<'t>, section: &str, table: &'t DeTable<'t>) ->
             "clientExclude" => policy.client_exclude = fields(reader, &item),
             "restOverwrite" => policy.overwrite = fields(reader, &item),
             "restOnError" => {
-                let value = word(reader, &item, "\"LOG\" or \"FAIL\"", on_error);
+                let value = reader.word(&item, "\"LOG\" or \"FAIL\"", on_error);
                 policy.on_error = value.unwrap_or_default();
             }
             _ => {
-                let value = word(reader, &item, "\"NOTIFY\", \"OVERWRITE\" or \"DISABLE\"", rest_policy);
+                let value = reader.word(&item, "\"NOTIFY\", \"OVERWRITE\" or \"DISABLE\"", rest_policy);
                 policy.policy = value.unwrap_or_default();
             }
         }
     }
     policy
-}
-
-fn word<'t, T>(
-    reader: &mut Reader<'t>,
-    item: &Item<'t>,
-    allowed: &str,
-    parse: impl Fn(&str) -> Option<T>,
-) -> Option<T> {
-    let value = parse(reader.text(item, allowed)?);
-    if value.is_none() {
-        reader.wrong(item, allowed);
-    }
-    value
 }
 
 /// Names of fields: text with commas, or a list.
@@ -349,41 +331,4 @@ fn fields<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Vec<String> {
     }
     let names = reader.list_of(item, allowed, |name| Ok(list(name))).unwrap_or_default();
     names.into_iter().flatten().collect()
-}
-
-fn tls<'t>(reader: &mut Reader<'t>, section: &str, item: &Item<'t>) -> WcsTls {
-    let mut tls = WcsTls::default();
-    let Some(table) = reader.table(item, "a table such as { ca = \"ca.pem\" }") else { return tls };
-    let items = reader.entries(&format!("{section} tls."), table, TLS_KEYS);
-    for item in &items {
-        match item.key {
-            "ca" => tls.ca = reader.file(item, "a file of certificates (PEM)"),
-            "client_cert" => tls.client_cert = reader.file(item, "a file with a certificate (PEM)"),
-            "client_key" => tls.client_key = reader.file(item, "a file with a private key (PEM)"),
-            "only_ca" => tls.only_ca = reader.boolean(item).unwrap_or(false),
-            "insecure" => tls.insecure = reader.boolean(item).unwrap_or(false),
-            "min_version" => {
-                let versions = |text: &str| match text {
-                    "1.2" => Some(false),
-                    "1.3" => Some(true),
-                    _ => None,
-                };
-                tls.only_tls13 = word(reader, item, "\"1.2\" or \"1.3\"", versions).unwrap_or(false);
-            }
-            _ => tls.pin_sha256 = word(reader, item, "64 hexadecimal digits, with or without colons", pin),
-        }
-    }
-    let has = |key: &str| items.iter().any(|item| item.key == key);
-    if tls.only_ca && !has("ca") {
-        reader.problem(item, "only_ca needs a ca");
-    }
-    if has("client_cert") != has("client_key") {
-        reader.problem(item, "client_cert and client_key go together");
-    }
-    tls
-}
-
-fn pin(text: &str) -> Option<[u8; 32]> {
-    let digits: String = text.chars().filter(|c| *c != ':').collect();
-    HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()?.try_into().ok()
 }

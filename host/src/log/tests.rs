@@ -103,6 +103,7 @@ impl Server {
                 engine: Engine::new(config.clone(), place, u64::from(shard)),
                 clock,
                 acceptors: Vec::new(),
+                udp: Vec::new(),
                 port,
                 limits: config.limits.clone(),
             });
@@ -148,7 +149,9 @@ impl Server {
                         }
                     }
                     Action::Finish(_) | Action::Close(_) => {}
-                    Action::Dial(..) | Action::Resolve(..) => unreachable!("nobody is called"),
+                    Action::Dial(..) | Action::Resolve(..) | Action::Send { .. } => {
+                        unreachable!("nobody is called")
+                    }
                     other @ (Action::Append(_)
                     | Action::Read { .. }
                     | Action::Report(_)

@@ -25,6 +25,7 @@ mod recorded;
 mod replay;
 pub(crate) mod server;
 mod shards;
+mod sip;
 mod slow_readers;
 mod sse;
 mod streams;
@@ -44,6 +45,7 @@ pub use recorded::*;
 pub use replay::*;
 pub use server::Subject;
 pub use shards::*;
+pub use sip::*;
 pub use slow_readers::*;
 pub use sse::*;
 pub use streams::*;
@@ -73,6 +75,8 @@ macro_rules! conformance {
             // HTTP
             http_faults, http_faults_in_a_body, http_garbage, http_limits, http_deadlines, http_full_server,
             http_byte_by_byte, http_pipelining, http_one_connection, http_1_0, http_expect_continue, http_head,
+            // SIP
+            sip_datagrams, sip_taken_ports,
             // The server
             operations, operations_counted,
             shards_read_their_writes, shards_share_streams,

@@ -124,7 +124,7 @@ impl Memory {
         loop {
             while let Some(action) = self.engine.poll_action() {
                 match action {
-                    Action::Read { .. } | Action::Dial(..) | Action::Resolve(..) => {
+                    Action::Read { .. } | Action::Dial(..) | Action::Send { .. } | Action::Resolve(..) => {
                         unreachable!("no log is kept, and nobody is called")
                     }
                     Action::Append(records) => {

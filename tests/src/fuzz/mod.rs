@@ -11,10 +11,13 @@ pub mod http_connection;
 pub mod http_head;
 pub mod isymphony_filters;
 mod memory;
+pub mod multipart;
 pub mod proxy;
 pub mod publish_body;
 pub mod query;
 mod replies;
+pub mod sip_message;
+pub mod sip_stream;
 mod split;
 pub mod wcs_answer;
 pub mod ws_handshake;
@@ -31,9 +34,12 @@ pub const TARGETS: &[Target] = &[
     ("http_connection", http_connection::run),
     ("http_head", http_head::run),
     ("isymphony_filters", isymphony_filters::run),
+    ("multipart", multipart::run),
     ("proxy", proxy::run),
     ("publish_body", publish_body::run),
     ("query", query::run),
+    ("sip_message", sip_message::run),
+    ("sip_stream", sip_stream::run),
     ("wcs_answer", wcs_answer::run),
     ("ws_handshake", ws_handshake::run),
     ("ws_session", ws_session::run),

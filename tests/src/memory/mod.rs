@@ -7,6 +7,7 @@
 
 pub mod calls;
 pub mod checks;
+pub mod datagrams;
 pub mod log;
 pub mod others;
 pub mod read;
@@ -58,6 +59,9 @@ pub struct World {
     starts: u64,
     /// Masks of websocket frames.
     masks: Rng,
+    /// Sent, and not taken by the test.
+    datagrams: Vec<datagrams::Datagram>,
+    udp_full: bool,
 }
 
 #[derive(Debug)]
@@ -124,6 +128,8 @@ impl World {
             others: others::Others::default(),
             starts: 0,
             masks: Rng::new(7),
+            datagrams: Vec::new(),
+            udp_full: false,
         }
     }
 
@@ -166,6 +172,12 @@ impl World {
     fn begin_epoch(&mut self, epoch: Epoch) {
         let ended = self.log.last();
         self.log.append(0, vec![log::server_record(self.now.wall, Body::Epoch { epoch, ended })]);
+        self.turn();
+    }
+
+    /// A record of a part of the server itself, as the first engine would append it.
+    pub fn append(&mut self, body: Body) {
+        self.log.append(0, vec![log::server_record(self.now.wall, body)]);
         self.turn();
     }
 
@@ -212,10 +224,14 @@ impl World {
     /// # Panics
     /// If `from` is no address.
     pub fn try_connect(&mut self, shard: usize, from: &str) -> Option<Peer> {
+        self.try_connect_via(shard, 0, from)
+    }
+
+    fn try_connect_via(&mut self, shard: usize, listener: u16, from: &str) -> Option<Peer> {
         let from: SocketAddr = from.parse().expect("an address with a port");
         let peer = Peer(self.sockets.len());
         let Shard { engine, live } = &mut self.shards[shard];
-        let id = engine.accept(self.now, ListenerId(0), from)?;
+        let id = engine.accept(self.now, ListenerId(listener), from)?;
         let place = id.slot as usize;
         if live.len() <= place {
             live.resize(place + 1, None);

@@ -153,6 +153,7 @@ impl World {
                     }
                 }
                 Action::Dial(id, address) => self.dial(shard, id, address),
+                Action::Send { via, to, bytes } => self.send_datagram(shard, via, to, bytes.into_vec()),
                 Action::Report(ticket) => {
                     let done = Completion::Report(ticket, b"# EOF\n".to_vec());
                     self.shards[shard].engine.complete(self.now, done);

@@ -47,7 +47,12 @@ pub(crate) fn ask(world: &mut World, peer: Peer, request: impl AsRef<[u8]>) -> R
 /// A token with these rights, such as `publish read`.
 pub(crate) fn token(name: &str, text: &str, may: &str, only: &[(&str, &str)]) -> Token {
     let has = |right: &str| may.split(' ').any(|word| word == right);
-    let may = Rights { publish: has("publish"), read: has("read"), admin: has("admin") };
+    let may = Rights {
+        publish: has("publish"),
+        read: has("read"),
+        admin: has("admin"),
+        subscribe: has("subscribe"),
+    };
     Token { name: name.to_owned(), sha256: Sha256::digest(text).into(), may, only: scope(only) }
 }
 

@@ -34,14 +34,19 @@ impl<'u> Users<'u> {
     }
 }
 
+/// The challenge of a realm. RFC 7617 section 2.1: names and passwords are UTF-8.
+#[must_use]
+pub fn basic_challenge(realm: &str) -> String {
+    format!("Basic realm={}, charset=\"UTF-8\"", quoted(realm))
+}
+
 /// Asks for one of `users`.
 pub fn basic(hub: &mut Hub, asker: Asker, head: &Head<'_>, users: Users<'_>) -> Entry {
     let Users { users, section, key, realm } = users;
     if let Some(refused) = barred(hub, asker) {
         return refused;
     }
-    // RFC 7617 section 2.1: names and passwords are UTF-8.
-    let again = || challenge(401, format!("Basic realm={}, charset=\"UTF-8\"", quoted(realm)));
+    let again = || challenge(401, basic_challenge(realm));
     let Some(offered) = credentials(head, "basic") else {
         hub.give_reason(None, format!("it named no user of [{section}]"));
         return again();

@@ -12,7 +12,7 @@ mod origin;
 
 use std::sync::Arc;
 
-pub use basic::{Users, basic};
+pub use basic::{Users, basic, basic_challenge};
 pub use bearer::{QUERY, bearer, query_token};
 pub use origin::{cors_fields, origin, own_origin, with_cors};
 
@@ -98,6 +98,12 @@ fn quoted(text: &str) -> String {
         }
     }
     out + "\""
+}
+
+/// Whether a request brings credentials of a scheme, right or wrong.
+#[must_use]
+pub fn offers(head: &Head<'_>, scheme: &str) -> bool {
+    credentials(head, scheme).is_some()
 }
 
 /// What comes after the name of an authentication scheme, which is compared without case (RFC 9110 section 11.1).

@@ -66,7 +66,7 @@ impl Dialect for Native {
     }
 
     fn claims(&self, _hub: &Hub, path: &str) -> bool {
-        path.starts_with("/v1/") && !super::outbox::claims(path)
+        path.starts_with("/v1/") && !super::outbox::claims(path) && !super::sep::claims(path)
     }
 
     fn judge(&mut self, hub: &mut Hub, asker: Asker, head: &Head<'_>) -> Verdict {

@@ -9,7 +9,7 @@ mod routes;
 
 use std::sync::Arc;
 
-use super::{Asker, Dialect, Verdict, problem};
+use super::{Asker, Dialect, Verdict, problem, sep};
 use crate::event::Event;
 use crate::ground::id::{ConnId, Seq};
 use crate::ground::stats::{DestinationStats, Stats};
@@ -20,7 +20,7 @@ use crate::hub::call::{Answer, CallFault};
 use crate::hub::conn::{Conn, Stream};
 use crate::log::record::Record;
 use crate::outbox::change::{Change, PART, Said};
-use crate::outbox::{Applied, Breaker, Meaning, Outbox};
+use crate::outbox::{Applied, Breaker, Counted, Meaning, Outbox};
 use crate::wire::Fault;
 use crate::wire::http::head::Head;
 use crate::wire::http::reply::Reply;
@@ -80,7 +80,13 @@ impl Deliveries {
     fn take_in(&mut self, hub: &mut Hub, record: &Record, change: &[u8]) {
         match Said::decode(change) {
             Some(Said::Change(change)) => self.apply(hub, record, change),
-            Some(Said::Outcomes(outcomes)) => self.outbox.outcomes(hub, record.header.wall, outcomes),
+            Some(Said::Outcomes(outcomes)) => {
+                let disabled = outcomes.disabled.as_ref().map(|_| outcomes.name.clone());
+                self.outbox.outcomes(hub, record.header.wall, outcomes);
+                if let Some(name) = disabled.filter(|_| hub.is_own(record)) {
+                    sep::receiver::disabled(hub, &name);
+                }
+            }
             Some(Said::Carried(letter)) => self.outbox.carried_letter(hub, *letter),
             None => hub.note(Level::Warn, "outbox: a record of a later version was skipped"),
         }
@@ -124,6 +130,12 @@ impl Dialect for Deliveries {
 
     fn started(&mut self, hub: &mut Hub) {
         self.outbox.started(hub);
+        // A crash may have come between a callback's 410 and what it means.
+        let own = self.outbox.destinations().iter().filter(|(_, d)| d.watched(hub.now.mono).is_some());
+        let disabled = own.filter(|(_, d)| d.disabled.is_some()).map(|(name, _)| Arc::clone(name));
+        for name in disabled.collect::<Vec<_>>() {
+            sep::receiver::disabled(hub, &name);
+        }
     }
 
     fn restate(&mut self, hub: &mut Hub, through: Seq) {
@@ -164,6 +176,12 @@ impl Dialect for Deliveries {
             stats.dead_letters_forgotten = self.outbox.forgotten;
             stats.pending_bytes = self.outbox.pending_bytes();
         }
+        // Those of subscriptions share a label: there may be many, and their names are ids. What is gone stays counted.
+        let Counted { delivered, failed, dead } = self.outbox.removed(sep::NAME);
+        if delivered + failed + dead > 0 {
+            let gone = DestinationStats { delivered, failed, dead, ..DestinationStats::default() };
+            stats.destinations.insert(sep::NAME.to_owned(), gone);
+        }
         for (name, destination) in self.outbox.destinations() {
             let Some((counted, breaker, throttled)) = destination.watched(hub.now.mono) else { continue };
             let breaker = match breaker {
@@ -179,7 +197,8 @@ impl Dialect for Deliveries {
                 breaker,
                 throttled: u64::from(throttled),
             };
-            stats.destinations.insert(name.to_string(), own);
+            let label = if *destination.kind == *sep::NAME { sep::NAME } else { name };
+            stats.destinations.entry(label.to_owned()).or_default().merge(own);
         }
     }
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::read::{self, Chosen, Filter, Selection};
 use super::{Deliveries, render};
 use crate::dialect::problem::{problem, wrong_method};
-use crate::dialect::{Asker, Verdict, access};
+use crate::dialect::{Asker, Verdict, access, sep};
 use crate::ground::config::Right;
 use crate::ground::id::Seq;
 use crate::ground::time::Wall;
@@ -186,13 +186,13 @@ impl Deliveries {
         content: &[u8],
     ) -> Result<(), Reply> {
         let brought = read::destination(hub, kind, name, content)?;
-        let known = self.outbox.destinations().get(&*brought.name);
+        let all = self.outbox.destinations();
+        let known = all.get(&*brought.name);
+        // Those of subscriptions have a bound of their own, and no event is held against them.
+        let count = || all.values().filter(|destination| *destination.kind != *sep::NAME).count();
         match known {
-            None if self.outbox.destinations().len() as u64 >= hub.config.limits.outbox_destinations => {
-                let text = format!(
-                    "there are {} destinations, which is all there may be",
-                    self.outbox.destinations().len()
-                );
+            None if count() as u64 >= hub.config.limits.outbox_destinations => {
+                let text = format!("there are {} destinations, which is all there may be", count());
                 return Err(problem(503, &text).with("Retry-After", "60"));
             }
             Some(_) if name.is_none() => return Err(problem(409, "this name is taken")),

@@ -10,8 +10,8 @@ use md5::Md5;
 use crate::dialect::native::render;
 use crate::event::projection::camel_case;
 use crate::event::{Event, Fact};
-use crate::ground::config::{WcsApp, WcsTls};
-use crate::hub::call::{Target, Tls};
+use crate::ground::config::WcsApp;
+use crate::hub::call::Target;
 use crate::wire::http::url::Url;
 
 /// Names of fields and their values, in order.
@@ -74,7 +74,7 @@ impl Backend {
             }
             (None, None) => Authorization::None,
         };
-        let tls = url.https.then(|| Arc::new(tls(&app.tls)));
+        let tls = url.https.then(|| Arc::new(app.tls.clone()));
         Ok(Backend {
             path: url.target.trim_end_matches('/').into(),
             authority: url.authority,
@@ -118,19 +118,6 @@ impl Backend {
         let mut request = head.into_bytes();
         request.extend_from_slice(body);
         request
-    }
-}
-
-fn tls(tls: &WcsTls) -> Tls {
-    let text = |pem: &Option<String>| pem.as_deref().map(Into::into);
-    Tls {
-        ca: text(&tls.ca),
-        only_ca: tls.only_ca,
-        pin_sha256: tls.pin_sha256,
-        client_cert: text(&tls.client_cert),
-        client_key: text(&tls.client_key),
-        only_tls13: tls.only_tls13,
-        insecure: tls.insecure,
     }
 }
 

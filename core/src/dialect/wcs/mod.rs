@@ -308,25 +308,8 @@ fn append_passing(hub: &mut Hub, asked: Option<(ConnId, u32)>, change: &Change) 
 
 /// Publishes an event of our own.
 fn publish_own(hub: &mut Hub, event_type: &str, subject: Option<Box<str>>, scope: Fields, facts: Fields) {
-    let event = draft(hub, event_type, subject, scope, facts);
+    let event = hub.draft(event_type, subject, scope, facts);
     hub.append(Actor::Server(NAME), None, true, true, Body::Event(event.into()));
-}
-
-/// An event of our own.
-fn draft(hub: &mut Hub, event_type: &str, subject: Option<Box<str>>, scope: Fields, facts: Fields) -> Event {
-    Event {
-        id_given: false,
-        id: hub.rng.uuid_v7(hub.now.wall).to_string().into_boxed_str(),
-        source: hub.config.native.source.as_str().into(),
-        event_type: event_type.into(),
-        subject,
-        time: hub.now.wall.to_rfc3339().into_boxed_str(),
-        wall: hub.now.wall,
-        content_type: None,
-        schema: None,
-        extensions: scope,
-        data: Data::Facts(facts),
-    }
 }
 
 /// The extension attributes of an application, and of a session unless its name is empty.

@@ -10,7 +10,7 @@ use super::judge::Outcome;
 use super::messages::text_of;
 use super::session::{Session, Stage};
 use super::table::CONNECT;
-use super::{NAME, Wcs, append_passing, draft, publish_own, scope};
+use super::{NAME, Wcs, append_passing, publish_own, scope};
 use crate::event::Fact;
 use crate::ground::config::WcsApp;
 use crate::hub::Hub;
@@ -51,7 +51,7 @@ impl Wcs {
         let mut fields = fields;
         set_origin(&mut fields, session);
         let (key, id) = (session.app.clone(), session.id.clone());
-        let event = draft(hub, "", None, scope(&key, &id), fields);
+        let event = hub.draft("", None, scope(&key, &id), fields);
         self.ask(hub, &key, CONNECT, Arc::new(event));
     }
 

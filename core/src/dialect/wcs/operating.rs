@@ -10,7 +10,7 @@ use super::judge::{Failure, Outcome, accepted, failed};
 use super::messages::{self, Asked, text_of};
 use super::session::Stage;
 use super::table::{CONNECT, ON_DATA};
-use super::{DATA_SENT, DIRECT, NAME, Wcs, draft, publish_own, scope};
+use super::{DATA_SENT, DIRECT, NAME, Wcs, publish_own, scope};
 use crate::event::{Event, Fact};
 use crate::ground::id::Seq;
 use crate::hub::Hub;
@@ -73,7 +73,7 @@ impl Wcs {
             // What waits for the backend are events alone: nothing that it would have to come after.
             return self.operated(hub, tag, hook, proceed(fields));
         }
-        let event = draft(hub, "", None, scope(&app, &id), fields);
+        let event = hub.draft("", None, scope(&app, &id), fields);
         let bytes = event.bytes();
         let Some(session) = self.sessions.get_mut(tag) else { return };
         if session.operation_bytes + bytes > hub.config.limits.wcs_operation_bytes {
@@ -138,7 +138,7 @@ impl Wcs {
         let facts = [named("operationId", "operation_id"), named("payload", "payload")];
         let actor = session.conn.map_or(Actor::Server(NAME), |conn| hub.actor(conn));
         let scope = scope(&session.app, &session.id);
-        let event = draft(hub, DATA_SENT, None, scope, facts.into_iter().flatten().collect());
+        let event = hub.draft(DATA_SENT, None, scope, facts.into_iter().flatten().collect());
         hub.append(actor, None, true, true, Body::Event(event.into()));
         self.tell_operation(hub, tag, accepted(ON_DATA, fields), "");
     }

@@ -65,6 +65,10 @@ impl Late {
 }
 
 impl Receiver for Late {
+    fn listens(&self) -> bool {
+        false
+    }
+
     fn wants(&self, _event: &Event, _vocabulary: &Vocabulary) -> bool {
         false
     }

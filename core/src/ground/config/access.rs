@@ -34,6 +34,8 @@ pub struct Rights {
     pub read: bool,
     /// Look after destinations and dead letters.
     pub admin: bool,
+    /// Make, change and end SIP subscriptions.
+    pub subscribe: bool,
 }
 
 /// One of them.
@@ -45,6 +47,8 @@ pub enum Right {
     Read,
     /// Look after destinations and dead letters.
     Admin,
+    /// Make, change and end SIP subscriptions.
+    Subscribe,
 }
 
 impl Rights {
@@ -55,6 +59,7 @@ impl Rights {
             Right::Publish => self.publish,
             Right::Read => self.read,
             Right::Admin => self.admin,
+            Right::Subscribe => self.subscribe,
         }
     }
 }
@@ -65,6 +70,7 @@ impl fmt::Display for Right {
             Right::Publish => "publish",
             Right::Read => "read",
             Right::Admin => "admin",
+            Right::Subscribe => "subscribe",
         })
     }
 }

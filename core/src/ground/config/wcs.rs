@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::User;
+use super::{Tls, User};
 
 /// `[wcs]`.
 #[derive(Clone, Debug)]
@@ -79,7 +79,7 @@ pub struct WcsApp {
     /// The key of the signature.
     pub hash_secret: Option<String>,
     /// How an `https` backend is verified.
-    pub tls: WcsTls,
+    pub tls: Tls,
     /// `StreamKeepAliveEvent` is called, if it is listed.
     pub stream_keepalive: bool,
     /// Origins of pages that may have sessions; none is any.
@@ -98,7 +98,7 @@ impl Default for WcsApp {
             redeliver_ms: 0,
             basic: None,
             hash_secret: None,
-            tls: WcsTls::default(),
+            tls: Tls::default(),
             stream_keepalive: false,
             allowed_origins: Vec::new(),
             policies: BTreeMap::new(),
@@ -126,26 +126,6 @@ impl std::fmt::Debug for WcsApp {
             .field("policies", &self.policies)
             .finish_non_exhaustive()
     }
-}
-
-/// The `tls` table of an application: what [`crate::hub::call::Tls`] holds, on the ground floor. Files are read by the
-/// host.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct WcsTls {
-    /// Certificates (PEM) that are trusted, beside the system's roots or instead of them.
-    pub ca: Option<String>,
-    /// The certificates of `ca` alone are trusted.
-    pub only_ca: bool,
-    /// SHA-256 of the one certificate that the backend may present.
-    pub pin_sha256: Option<[u8; 32]>,
-    /// Our own certificate (PEM).
-    pub client_cert: Option<String>,
-    /// Its key (PEM).
-    pub client_key: Option<String>,
-    /// TLS 1.3 is the least, not 1.2.
-    pub only_tls13: bool,
-    /// Nothing is verified.
-    pub insecure: bool,
 }
 
 /// One hook's entry in `restClientConfig`. Names mean top-level fields, as they stand on the wire.

@@ -76,7 +76,7 @@ impl Pace {
 
 impl Access {
     pub(super) fn new(seed: u64) -> Access {
-        let everybody = Rights { publish: true, read: true, admin: true };
+        let everybody = Rights { publish: true, read: true, admin: true, subscribe: true };
         Access {
             checks: Checks::new(seed),
             attempts: Attempts::default(),

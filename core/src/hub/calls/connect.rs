@@ -6,16 +6,15 @@ use std::sync::Arc;
 
 use data_encoding::BASE64;
 
-use super::super::conn::{Conn, Ending, Machine};
+use super::super::conn::{Conn, Machine};
 use super::outgoing::{Outgoing, Stage};
 use super::{Hub, On};
-use crate::event::output::Output;
 use crate::ground::address::blocked;
 use crate::ground::deadline::Due;
-use crate::ground::id::{ConnId, ListenerId};
-use crate::ground::time::Mono;
+use crate::ground::id::ConnId;
 use crate::hub::action::Action;
-use crate::hub::call::{CallFault, CallId, Target};
+use crate::hub::call::{CallFault, CallId, Target, Tls};
+use crate::hub::flow::Found;
 use crate::wire::http::client::Ask;
 use crate::wire::tls::Compiled;
 use crate::wire::tls::layer::Layer;
@@ -51,7 +50,7 @@ impl Hub {
     fn connect_anew(&mut self, slot: u32) {
         match self.calls.pending[slot].on {
             On::Nothing => return,
-            On::Name(ticket, ..) => self.calls.leave_lookup(ticket, slot),
+            On::Name(ticket, ..) => self.calls.lookups.leave(ticket, slot),
             On::Conn(id) => match self.conns.get(id).map(|conn| &conn.machine) {
                 Some(Machine::Client(outgoing)) if outgoing.stage != Stage::Asked => self.drop_outgoing(id),
                 Some(_) | None => return,
@@ -88,24 +87,8 @@ impl Hub {
         if let Ok(address) = host.parse::<IpAddr>() {
             return self.found(slot, wants, Ok(vec![address]));
         }
-        let is_full = self.calls.resolving.len() as u64 >= self.config.limits.calls;
-        let known = self.calls.resolving.iter_mut().find(|(_, (name, _))| *name == host);
-        let ticket = match known {
-            // A name is looked up once for all who want it, however many have given up meanwhile.
-            Some((ticket, (_, waiting))) => {
-                waiting.push(slot);
-                *ticket
-            }
-            None if is_full => {
-                return self.finish_call(slot, Err(CallFault::NoRoom));
-            }
-            None => {
-                self.calls.ticket += 1;
-                let ticket = self.calls.ticket;
-                self.calls.resolving.insert(ticket, (host.clone(), vec![slot]));
-                self.act(Action::Resolve(ticket, host));
-                ticket
-            }
+        let Some(ticket) = self.look_up_for_call(slot, &host) else {
+            return self.finish_call(slot, Err(CallFault::NoRoom));
         };
         let generation = self.calls.generations[slot as usize];
         let pending = &mut self.calls.pending[slot];
@@ -114,27 +97,18 @@ impl Hub {
         self.deadlines.arm(by, Due::Resolve(slot, generation));
     }
 
-    /// The addresses of a name, or why there are none.
-    pub(crate) fn resolved(&mut self, ticket: u64, result: Result<Vec<IpAddr>, Box<str>>) {
-        let Some((_, waiting)) = self.calls.resolving.remove(&ticket) else { return };
-        for slot in waiting {
-            if let On::Name(_, wants, _) = self.calls.pending[slot].on {
-                self.found(slot, wants, result.clone());
-            }
-        }
-    }
-
     /// A call has waited too long for a name. The lookup goes on: its answer is good for the next who asks.
     pub(crate) fn resolve_due(&mut self, slot: u32, generation: u32) {
         let Some(slot) = self.calls.find(CallId { slot, generation }) else { return };
         let On::Name(ticket, _, by) = self.calls.pending[slot].on else { return };
         if by <= self.now.mono {
-            self.calls.leave_lookup(ticket, slot);
+            self.calls.lookups.leave(ticket, slot);
             self.finish_call(slot, Err(CallFault::Resolve("no name server answered in time".into())));
         }
     }
 
-    fn found(&mut self, slot: u32, wants: Wants, result: Result<Vec<IpAddr>, Box<str>>) {
+    /// The addresses of a name that a call waits for.
+    pub(super) fn found(&mut self, slot: u32, wants: Wants, result: Found) {
         let addresses = match result {
             Ok(addresses) if !addresses.is_empty() => {
                 // A v4 address is checked, named and dialed as one, however it is written.
@@ -180,23 +154,8 @@ impl Hub {
         };
         let pool = pending.pool;
         let due = self.now.mono.plus_ms(pending.connect_ms).min(pending.due);
-        let id = self.conns.insert(Conn {
-            output: Output::default(),
-            machine: Machine::Client(Box::new(Outgoing::new(pool, slot, address, self.calls.epoch, due))),
-            transport: None,
-            socket: None,
-            peer: address.ip(),
-            port: address.port(),
-            via: ListenerId(u16::MAX),
-            who: None,
-            ending: Ending::No,
-            listed: false,
-            // Nothing is lent before the socket is connected.
-            blocked: true,
-            surplus: false,
-            patience: Mono::NEVER,
-            armed: Mono::NEVER,
-        });
+        let outgoing = Outgoing::new(pool, slot, address, self.calls.epoch, due);
+        let id = self.conns.insert(Conn::dialed(Machine::Client(Box::new(outgoing)), address));
         self.calls.pending[slot].on = On::Conn(id);
         self.calls.open += 1;
         self.stats.call_connections_dialed += 1;
@@ -263,7 +222,7 @@ impl Hub {
         if target.tls.is_none() {
             return self.ask(slot, id);
         }
-        self.calls.clock.set(self.now.wall);
+        self.calls.set_clock(self.now.wall);
         let layer = self
             .compiled(pool)
             .and_then(|compiled| Layer::client(&compiled, &target.host).map_err(String::into_boxed_str));
@@ -281,16 +240,19 @@ impl Hub {
 
     /// TLS as a target wants it; made once.
     fn compiled(&mut self, pool: u32) -> Result<Compiled, Box<str>> {
-        let pool = &mut self.calls.pools[pool];
-        if let Some(compiled) = &pool.tls {
+        let entry = &self.calls.pools[pool];
+        if let Some(compiled) = &entry.tls {
             return compiled.clone();
         }
-        let compiled = match (&pool.target.tls, &self.config.tls) {
-            (Some(tls), Some(base)) => tls.compile(base, &self.calls.clock).map_err(String::into_boxed_str),
-            (_, _) => Err("this server was started without cryptography".into()),
-        };
-        pool.tls = Some(compiled.clone());
+        let compiled = self.compile(entry.target.tls.as_deref().unwrap_or(&Tls::default()));
+        self.calls.pools[pool].tls = Some(compiled.clone());
         compiled
+    }
+
+    /// Makes TLS ready for connections of our own.
+    pub(in crate::hub) fn compile(&self, tls: &Tls) -> Result<Compiled, Box<str>> {
+        let base = self.config.tls.as_ref().ok_or("this server was started without cryptography")?;
+        Ok(tls.compile(base, &self.calls.clock)?)
     }
 }
 

@@ -10,11 +10,12 @@
 //! ```
 
 mod connect;
+mod lookup;
 pub mod outgoing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -27,10 +28,11 @@ use super::conn::{Conn, Ending, Machine};
 use crate::event::index::Map;
 use crate::ground::id::ConnId;
 use crate::ground::slots::Slots;
-use crate::ground::time::Mono;
+use crate::ground::time::{Mono, Wall};
 use crate::wire::http::client::{Ask, Ended, Received, Response};
 use crate::wire::tls::{Compiled, WallClock};
 use connect::Wants;
+use lookup::Lookups;
 use outgoing::{Outgoing, Stage};
 
 /// All calls of an engine, and the connections to others.
@@ -43,11 +45,11 @@ pub struct Calls {
     /// The target of the latest call: most calls go where the one before went.
     latest: Option<(Arc<Target>, u32)>,
     outcomes: VecDeque<(Caller, Result<Answer, CallFault>)>,
-    /// Names that are being resolved, and who waits for each.
-    resolving: BTreeMap<u64, (Box<str>, Vec<u32>)>,
-    ticket: u64,
-    /// Connections, idle ones included.
+    lookups: Lookups,
+    /// Connections, idle ones and flows included.
     open: u64,
+    /// Of these, those that a dialect has made for a protocol of its own.
+    flows: u64,
     /// Of these, those that wait for a request.
     idle: u64,
     /// Counts the reloads: what was made by an earlier config carries no further call.
@@ -104,9 +106,9 @@ impl Calls {
             by_target: Map::with_hasher(FixedState::with_seed(seed)),
             latest: None,
             outcomes: VecDeque::new(),
-            resolving: BTreeMap::new(),
-            ticket: 0,
+            lookups: Lookups::default(),
             open: 0,
+            flows: 0,
             idle: 0,
             epoch: 0,
             clock: WallClock::default(),
@@ -117,6 +119,27 @@ impl Calls {
     #[must_use]
     pub fn open(&self) -> u64 {
         self.open
+    }
+
+    /// Connections that dialects have made for protocols of their own.
+    #[must_use]
+    pub fn flows(&self) -> u64 {
+        self.flows
+    }
+
+    pub(super) fn enter_flow(&mut self) {
+        self.open += 1;
+        self.flows += 1;
+    }
+
+    /// Tells TLS of our own connections the time.
+    pub(crate) fn set_clock(&self, wall: Wall) {
+        self.clock.set(wall);
+    }
+
+    pub(crate) fn leave_flow(&mut self) {
+        self.open -= 1;
+        self.flows -= 1;
     }
 
     /// Calls under way.
@@ -158,13 +181,6 @@ impl Calls {
         }
     }
 
-    /// A call no longer waits for a name.
-    fn leave_lookup(&mut self, ticket: u64, slot: u32) {
-        if let Some((_, waiting)) = self.resolving.get_mut(&ticket) {
-            waiting.retain(|waits| *waits != slot);
-        }
-    }
-
     /// The place of a call that is still under way.
     fn find(&self, id: CallId) -> Option<u32> {
         let generation = *self.generations.get(id.slot as usize)?;
@@ -201,12 +217,12 @@ impl Hub {
             self.finish_call(slot, Err(CallFault::NoRoom));
             return id;
         }
-        self.send(slot);
+        self.begin(slot);
         id
     }
 
     /// Sends a call on its way: over a connection that waits, or over a new one.
-    fn send(&mut self, slot: u32) {
+    fn begin(&mut self, slot: u32) {
         let pool = self.calls.pending[slot].pool;
         while let Some(conn) = self.calls.pools[pool].idle.pop() {
             self.calls.idle -= 1;
@@ -230,7 +246,7 @@ impl Hub {
                 }
                 self.drop_outgoing(conn);
             }
-            On::Name(ticket, ..) => self.calls.leave_lookup(ticket, slot),
+            On::Name(ticket, ..) => self.calls.lookups.leave(ticket, slot),
             On::Nothing => {}
         }
         self.forget_call(slot);
@@ -287,8 +303,7 @@ impl Hub {
 
     /// Bytes of a connection to others.
     pub(crate) fn receive_outgoing(&mut self, id: ConnId, bytes: &[u8]) {
-        let wall = self.now.wall;
-        self.calls.clock.set(wall);
+        self.calls.set_clock(self.now.wall);
         let Some(Machine::Client(outgoing)) = self.conns.get_mut(id).map(|c| &mut c.machine) else { return };
         let Some(layer) = &mut outgoing.tls else { return self.receive_plain(id, bytes) };
         if outgoing.stage == Stage::Leaving {
@@ -414,7 +429,7 @@ impl Hub {
                         // It was closed while it waited, and the request finds another one.
                         self.calls.pending[slot].request = request;
                         self.drop_outgoing(id);
-                        return self.send(slot);
+                        return self.begin(slot);
                     }
                     CallFault::Closed { sent, reused }
                 }

@@ -9,7 +9,6 @@ pub mod layer;
 pub mod server;
 pub mod verify;
 
-use std::fmt;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
@@ -17,41 +16,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::ground::config::TlsBase;
-pub use crate::ground::config::WallClock;
+pub use crate::ground::config::{Tls, WallClock};
 use verify::{Judge, Verifier};
-
-/// The `tls` table of a destination. Files are read by the host: here is what was in them.
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
-pub struct Tls {
-    /// Certificates (PEM) that are trusted, beside the system's roots or instead of them.
-    pub ca: Option<Box<str>>,
-    /// The certificates of `ca` alone are trusted.
-    pub only_ca: bool,
-    /// SHA-256 of the one certificate (DER) that the peer may present; names and roots are then not looked at.
-    pub pin_sha256: Option<[u8; 32]>,
-    /// Our own certificate and those above it (PEM).
-    pub client_cert: Option<Box<str>>,
-    /// Its key (PEM).
-    pub client_key: Option<Box<str>>,
-    /// TLS 1.3 is the least, not 1.2.
-    pub only_tls13: bool,
-    /// Nothing is verified.
-    pub insecure: bool,
-}
-
-/// Keys stay out of logs.
-impl fmt::Debug for Tls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls")
-            .field("ca", &self.ca.is_some())
-            .field("only_ca", &self.only_ca)
-            .field("pin_sha256", &self.pin_sha256.is_some())
-            .field("client_cert", &self.client_cert.is_some())
-            .field("only_tls13", &self.only_tls13)
-            .field("insecure", &self.insecure)
-            .finish()
-    }
-}
 
 /// A [`Tls`] made ready: what all connections to a target share.
 #[derive(Clone, Debug)]
@@ -59,6 +25,16 @@ pub struct Compiled {
     config: Arc<ClientConfig>,
     verifier: Arc<Verifier>,
     only_tls13: bool,
+}
+
+impl Compiled {
+    /// The same for a protocol that has no name in ALPN (RFC 7301): SIP, whose peers would refuse one of HTTP.
+    #[must_use]
+    pub fn without_alpn(self) -> Compiled {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols.clear();
+        Compiled { config: Arc::new(config), ..self }
+    }
 }
 
 impl Tls {

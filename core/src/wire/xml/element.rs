@@ -1,55 +1,35 @@
 //! The text of one element, for answers of which one word matters.
 
-use quick_xml::events::Event;
-use quick_xml::reader::Reader;
-
-use super::{Bounds, XmlError, read};
+use super::{Bounds, Piece, Token, XmlError, scan};
 
 /// The text of the first element called `name`, whatever its prefix, its references resolved and what is nested in it
 /// left out; `None` if there is none.
 ///
 /// # Errors
-/// The document's first fault, as [`read`] finds it.
+/// The document's first fault, as [`super::read`] finds it.
 pub fn text_of(document: &str, name: &str, bounds: Bounds) -> Result<Option<String>, XmlError> {
-    read(document, bounds)?;
-    let mut reader = Reader::from_str(document);
-    reader.config_mut().expand_empty_elements = true;
-    let mut text = String::new();
+    let mut found: Option<String> = None;
     // How deep inside of the element we are; 1 is in the element itself.
     let mut depth = 0usize;
-    loop {
-        let at = reader.buffer_position();
-        let event = reader.read_event().map_err(|e| XmlError { at, reason: e.to_string() })?;
-        match event {
-            Event::Eof => return Ok(None),
-            Event::Start(_) if depth > 0 => depth += 1,
-            Event::Start(start) if start.local_name().as_ref() == name => depth = 1,
-            Event::End(_) if depth == 1 => return Ok(Some(text)),
-            Event::End(_) => depth = depth.saturating_sub(1),
-            Event::Text(part) if depth == 1 => text.push_str(&part),
-            Event::CData(part) if depth == 1 => text.push_str(&part),
-            Event::GeneralRef(reference) if depth == 1 => {
-                let predefined = match reference.as_ref() {
-                    "amp" => Some('&'),
-                    "lt" => Some('<'),
-                    "gt" => Some('>'),
-                    "quot" => Some('"'),
-                    "apos" => Some('\''),
-                    _ => None,
-                };
-                text.extend(predefined.or_else(|| reference.resolve_char_ref().ok().flatten()));
+    scan(document, bounds, |piece| {
+        match piece {
+            Piece::Token(Token::Start { .. }) if depth > 0 => depth += 1,
+            Piece::Token(Token::Start { name: qualified, .. })
+                if found.is_none() && qualified.rsplit(':').next() == Some(name) =>
+            {
+                (depth, found) = (1, Some(String::new()));
             }
-            Event::Start(_)
-            | Event::Empty(_)
-            | Event::Text(_)
-            | Event::CData(_)
-            | Event::Comment(_)
-            | Event::Decl(_)
-            | Event::PI(_)
-            | Event::DocType(_)
-            | Event::GeneralRef(_) => {}
+            Piece::Token(Token::Start { .. }) | Piece::Declared(_) => {}
+            Piece::Token(Token::End) => depth = depth.saturating_sub(1),
+            Piece::Text(part) => {
+                if let Some(text) = found.as_mut().filter(|_| depth == 1) {
+                    text.push_str(&part);
+                }
+            }
         }
-    }
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 #[cfg(test)]

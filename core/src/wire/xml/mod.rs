@@ -1,15 +1,17 @@
-//! XML as the vendors' requests use it: elements, attributes and their nesting, nothing else. quick-xml cuts tokens;
-//! here its leniency ends: unclosed elements, a document type declaration, doubled attributes, bad references and
-//! unbounded nesting are refused with the place where they stand.
+//! XML, strictly and without document types. quick-xml cuts tokens; here its leniency ends: unclosed elements, a
+//! document type declaration, doubled attributes, bad references and unbounded nesting are refused with the place where
+//! they stand. [`read`] gives elements, attributes and their nesting, which is all that most vendors' requests use;
+//! [`tree`] knows namespaces and text as well.
 
 pub mod element;
 mod strict;
+pub mod tree;
 
 use std::borrow::Cow;
 use std::fmt;
 
 use quick_xml::XmlVersion;
-use quick_xml::events::{BytesStart, Event};
+use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::reader::Reader;
 
 /// What is wrong with a document, and where.
@@ -83,6 +85,33 @@ pub fn text(bytes: &[u8]) -> Result<Cow<'_, str>, XmlError> {
 /// # Errors
 /// The first fault.
 pub fn read(document: &str, bounds: Bounds) -> Result<Vec<Token>, XmlError> {
+    let mut tokens = Vec::new();
+    scan(document, bounds, |piece| {
+        match piece {
+            Piece::Declared(_) | Piece::Text(_) => {}
+            Piece::Token(token) => tokens.push(token),
+        }
+        Ok(())
+    })?;
+    Ok(tokens)
+}
+
+/// A part of a document.
+enum Piece<'a> {
+    /// The encoding that the XML declaration names.
+    Declared(&'a str),
+    /// An element starts or ends.
+    Token(Token),
+    /// Text inside of the root element, with line ends as LF and references resolved; it may come in several pieces.
+    Text(Cow<'a, str>),
+}
+
+/// Reads a whole document and shows its parts in their order.
+fn scan(
+    document: &str,
+    bounds: Bounds,
+    mut take: impl FnMut(Piece<'_>) -> Result<(), XmlError>,
+) -> Result<(), XmlError> {
     if let Some((at, _)) = document.char_indices().find(|(_, c)| !strict::is_char(*c)) {
         return Err(XmlError { at: at as u64, reason: "a character that XML forbids".to_owned() });
     }
@@ -91,7 +120,6 @@ pub fn read(document: &str, bounds: Bounds) -> Result<Vec<Token>, XmlError> {
     config.check_end_names = true;
     config.check_comments = true;
     config.expand_empty_elements = true;
-    let mut tokens = Vec::new();
     let (mut depth, mut roots) = (0usize, 0usize);
     loop {
         let at = reader.buffer_position();
@@ -109,11 +137,11 @@ pub fn read(document: &str, bounds: Bounds) -> Result<Vec<Token>, XmlError> {
                 if roots > 1 {
                     return Err(fault("there is more than one root element"));
                 }
-                tokens.push(read_start(&start, at, bounds)?);
+                take(Piece::Token(read_start(&start, at, bounds)?))?;
             }
             Event::End(_) => {
                 depth = depth.checked_sub(1).ok_or_else(|| fault("an element ends that never started"))?;
-                tokens.push(Token::End);
+                take(Piece::Token(Token::End))?;
             }
             Event::DocType(_) => return Err(fault("a document type declaration is not taken")),
             Event::Text(text) if depth == 0 && !text.as_ref().trim_ascii().is_empty() => {
@@ -123,11 +151,9 @@ pub fn read(document: &str, bounds: Bounds) -> Result<Vec<Token>, XmlError> {
                 return Err(fault("there is text outside of the root element"));
             }
             Event::GeneralRef(reference) => {
-                let known = reference.resolve_char_ref().is_ok_and(|c| c.is_some_and(strict::is_char))
-                    || matches!(reference.as_ref(), "amp" | "lt" | "gt" | "quot" | "apos");
-                if !known {
-                    return Err(fault("an unknown entity is referred to"));
-                }
+                let character =
+                    referred(&reference).ok_or_else(|| fault("an unknown entity is referred to"))?;
+                take(Piece::Text(character.encode_utf8(&mut [0; 4]).to_owned().into()))?;
             }
             Event::Text(text) if text.as_ref().contains("]]>") => {
                 return Err(fault("]]> stands in text"));
@@ -138,12 +164,31 @@ pub fn read(document: &str, bounds: Bounds) -> Result<Vec<Token>, XmlError> {
             Event::Decl(declaration) if at > 0 || !strict::is_declaration(declaration.as_ref()) => {
                 return Err(fault("the XML declaration is malformed, or not at the start"));
             }
+            Event::Decl(declaration) => {
+                if let Some(Ok(encoding)) = declaration.encoding() {
+                    take(Piece::Declared(&encoding))?;
+                }
+            }
             Event::Eof if depth > 0 => return Err(fault("the document ends inside an element")),
             Event::Eof if roots == 0 => return Err(fault("there is no root element")),
-            Event::Eof => return Ok(tokens),
+            Event::Eof => return Ok(()),
             Event::Empty(_) => return Err(fault("an empty element was not expanded")),
-            Event::Text(_) | Event::CData(_) | Event::Comment(_) | Event::PI(_) | Event::Decl(_) => {}
+            Event::Text(text) if depth > 0 => take(Piece::Text(text.xml10_content()))?,
+            Event::CData(text) => take(Piece::Text(text.xml10_content()))?,
+            Event::Text(_) | Event::Comment(_) | Event::PI(_) => {}
         }
+    }
+}
+
+/// The character that a reference stands for; no entity is known beside the predefined ones (section 4.6).
+fn referred(reference: &BytesRef<'_>) -> Option<char> {
+    match reference.as_ref() {
+        "amp" => Some('&'),
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "quot" => Some('"'),
+        "apos" => Some('\''),
+        _ => reference.resolve_char_ref().ok().flatten().filter(|c| strict::is_char(*c)),
     }
 }
 
@@ -169,6 +214,12 @@ fn read_start(start: &BytesStart<'_>, at: u64, bounds: Bounds) -> Result<Token, 
         attributes.push((attribute.key.as_ref().to_owned(), value.into_owned()));
     }
     Ok(Token::Start { name, attributes, at })
+}
+
+/// Whether all characters are such as XML allows (section 2.2), and so can be carried in a document.
+#[must_use]
+pub fn is_text(text: &str) -> bool {
+    text.chars().all(strict::is_char)
 }
 
 /// Appends `text` as an attribute's value that is ASCII alone: what is special or not ASCII becomes a reference,

@@ -47,7 +47,7 @@ fn users_tokens_and_the_audit_log_arrive() {
     ));
     let [pbx, op] = &read.config.auth.tokens[..] else { panic!("two tokens") };
     assert_eq!((pbx.name.as_str(), pbx.sha256[..2].to_vec()), ("pbx", vec![0x9f, 0x86]));
-    assert_eq!(pbx.may, Rights { publish: true, read: true, admin: false });
+    assert_eq!(pbx.may, Rights { publish: true, read: true, ..Rights::default() });
     assert_eq!(
         pbx.only.0.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>(),
         ["appid=a", "username=mike"]

@@ -1,0 +1,280 @@
+//! The agent: on shard 0 it makes SIP subscriptions of the entries of those that clients made over HTTP, and says what
+//! notifiers tell of them. It is told of each change that it has to act on, and asked what there is to say until there
+//! is nothing more; each thing that it says is applied before it is asked again.
+//!
+//! What is absent here: SIP itself ([`Subscriber`]), what bodies mean ([`super::package`]), documents, records. What a
+//! notifier said becomes resources in [`told`]; bytes find their way in [`transport`].
+
+mod told;
+mod transport;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use uuid::Uuid;
+
+use super::change::Child;
+use super::package::{self, Package, event_name};
+use super::rlmi::Lists;
+use super::state::{Difference, Resource, Subscription, Subscriptions};
+use crate::ground::slots::Slots;
+use crate::ground::time::Mono;
+use crate::hub::Hub;
+use crate::hub::action::Level;
+use crate::wire::sip::subscriber::{Subscriber, Wanted};
+use transport::Transport;
+
+/// Something to say of a subscription.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Said {
+    /// Its resources have changed: a new version, and a callback.
+    Told {
+        /// Resources that changed, whole.
+        resources: Vec<Resource>,
+        /// Resources of lists that are gone.
+        dropped: Vec<Child>,
+    },
+    /// Its resources have changed in what belongs to version 0 or needs no callback: a first NOTIFY without a body.
+    Quiet {
+        /// Resources that changed, whole.
+        resources: Vec<Resource>,
+        /// Resources of lists that are gone.
+        dropped: Vec<Child>,
+    },
+    /// What a restart needs of a dialog; `None`: it is gone.
+    Dialog {
+        /// The entry that it is of.
+        uri: Box<str>,
+        /// Its number among the dialogs of that entry.
+        dialog: u32,
+        /// JSON.
+        saved: Option<Box<str>>,
+    },
+    /// It ended, and its dialogs are over as well.
+    Over,
+}
+
+/// What shard 0 does for subscriptions.
+#[derive(Debug)]
+pub struct Agent {
+    /// The dialect's place in the list.
+    place: u8,
+    /// None without `[sip] listen`: nothing is subscribed to then.
+    subscriber: Option<Subscriber>,
+    transport: Transport,
+    entries: Slots<Entry>,
+    /// The entries of each subscription.
+    of: BTreeMap<Uuid, Vec<u32>>,
+    /// Subscriptions that have ended, and whose dialogs end.
+    ending: BTreeSet<Uuid>,
+    saying: VecDeque<(Uuid, Said)>,
+    /// The server stops, and no dialog is to be left behind until then.
+    leaving: Option<Mono>,
+    /// Bodies that are not what their package promises.
+    pub unreadable: u64,
+}
+
+/// One entry: a SIP subscription under this key.
+#[derive(Debug)]
+struct Entry {
+    subscription: Uuid,
+    uri: Box<str>,
+    package: Package,
+    /// Nobody wants it any more.
+    left: bool,
+    /// What its package remembers that the document does not show.
+    ended: package::Ended,
+    /// What it showed before its dialog ended: what comes next is compared with that.
+    former: Option<package::Body>,
+    /// What is known of the lists of a peer that is a list server.
+    lists: Option<Box<Lists>>,
+}
+
+impl Agent {
+    /// An agent with nothing to do.
+    pub fn new(hub: &mut Hub, place: u8) -> Agent {
+        let is_here = hub.place.shard.0 == 0 && hub.config.sip.is_on();
+        Agent {
+            place,
+            subscriber: is_here.then(|| transport::subscriber(hub)),
+            transport: Transport::new(hub),
+            entries: Slots::default(),
+            of: BTreeMap::new(),
+            ending: BTreeSet::new(),
+            saying: VecDeque::new(),
+            leaving: None,
+            unreadable: 0,
+        }
+    }
+
+    /// A subscription was made.
+    pub fn begin(&mut self, hub: &mut Hub, subscription: &Subscription) {
+        for resource in subscription.entries() {
+            self.subscribe(hub, subscription, &resource.uri);
+        }
+    }
+
+    /// The server was started, and the log holds this subscription; one that has ended may have dialogs still.
+    pub fn resume(&mut self, hub: &mut Hub, subscription: &Subscription) {
+        let Some(subscriber) = &mut self.subscriber else {
+            if subscription.ended.is_some() {
+                self.saying.push_back((subscription.id, Said::Over));
+            }
+            return;
+        };
+        for resource in subscription.entries() {
+            let saved = subscription.dialogs.iter().filter(|dialog| dialog.uri == resource.uri);
+            let saved: Vec<_> = saved.filter_map(|dialog| serde_json::from_str(&dialog.saved).ok()).collect();
+            let key = insert(&mut self.entries, &mut self.of, subscription, &resource.uri);
+            subscriber.restore(
+                hub.now,
+                key,
+                wanted(subscription, &resource.uri),
+                subscription.expires,
+                saved,
+            );
+        }
+        if subscription.ended.is_some() {
+            self.end(hub, subscription);
+        } else {
+            self.say_lost(subscription);
+        }
+    }
+
+    /// A PUT has changed a subscription: resources that had ended for good are tried again.
+    pub fn change(&mut self, hub: &mut Hub, subscription: &Subscription, difference: &Difference) {
+        let keys = self.of.get(&subscription.id).cloned().unwrap_or_default();
+        for key in keys {
+            let Some(entry) = self.entries.get_mut(key).filter(|entry| !entry.left) else { continue };
+            let Some(subscriber) = &mut self.subscriber else { continue };
+            if difference.dropped.contains(&entry.uri) {
+                entry.left = true;
+                subscriber.unsubscribe(hub.now, key);
+            } else {
+                subscriber.extend(hub.now, key, subscription.expires);
+                subscriber.retry(hub.now, key);
+            }
+        }
+        for uri in &difference.added {
+            self.subscribe(hub, subscription, uri);
+        }
+    }
+
+    /// A subscription ends: so do its dialogs, at the latest after 32 s. Then [`Said::Over`].
+    pub fn end(&mut self, hub: &mut Hub, subscription: &Subscription) {
+        let id = subscription.id;
+        self.ending.insert(id);
+        self.leave(hub, id);
+        self.conclude(id);
+    }
+
+    /// The next thing to say.
+    pub fn poll(&mut self, hub: &mut Hub, all: &Subscriptions) -> Option<(Uuid, Said)> {
+        loop {
+            if let Some(said) = self.saying.pop_front() {
+                return Some(said);
+            }
+            match self.subscriber.as_mut().and_then(Subscriber::poll_event) {
+                Some((key, event)) => self.hear(hub, all, key, event),
+                None => {
+                    self.carry_out(hub);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// The server stops. What the log keeps goes on after the next start; else no subscription stays with a notifier.
+    pub fn stop(&mut self, hub: &mut Hub) {
+        if hub.place.keeps_log || self.of.is_empty() || self.subscriber.is_none() {
+            return;
+        }
+        let until = hub.now.mono.plus_ms(hub.config.limits.sip_leave_ms);
+        self.leaving = Some(until);
+        hub.deadlines.arm(until, crate::ground::deadline::Due::Dialect(self.place, super::AGENT));
+        let all: Vec<Uuid> = self.of.keys().copied().collect();
+        for id in all {
+            self.leave(hub, id);
+        }
+    }
+
+    /// After a stop: whether nothing is to be said to notifiers any more.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.leaving.is_none() || self.entries.is_empty()
+    }
+
+    fn subscribe(&mut self, hub: &Hub, subscription: &Subscription, uri: &str) {
+        let Some(subscriber) = &mut self.subscriber else { return };
+        let key = insert(&mut self.entries, &mut self.of, subscription, uri);
+        subscriber.subscribe(hub.now, key, wanted(subscription, uri), subscription.expires);
+    }
+
+    /// Ends what there is of a subscription.
+    fn leave(&mut self, hub: &Hub, id: Uuid) {
+        let keys = self.of.get(&id).cloned().unwrap_or_default();
+        for key in keys {
+            if let (Some(entry), Some(subscriber)) = (self.entries.get_mut(key), &mut self.subscriber)
+                && !entry.left
+            {
+                entry.left = true;
+                subscriber.unsubscribe(hub.now, key);
+            }
+        }
+    }
+
+    /// An entry is gone altogether.
+    fn forget(&mut self, key: u32) {
+        let Some(entry) = self.entries.remove(key) else { return };
+        let id = entry.subscription;
+        if let Some(keys) = self.of.get_mut(&id) {
+            keys.retain(|known| *known != key);
+            if keys.is_empty() {
+                self.of.remove(&id);
+            }
+        }
+        self.conclude(id);
+    }
+
+    /// Whether the last dialog of a subscription that ended is over.
+    fn conclude(&mut self, id: Uuid) {
+        if !self.of.contains_key(&id) && self.ending.remove(&id) {
+            self.saying.push_back((id, Said::Over));
+        }
+    }
+
+    fn note_unreadable(&mut self, hub: &mut Hub, entry: &str) {
+        self.unreadable += 1;
+        hub.note(Level::Info, format!("sep: {entry} sent a body that is not what its package promises"));
+    }
+}
+
+fn insert(
+    entries: &mut Slots<Entry>,
+    of: &mut BTreeMap<Uuid, Vec<u32>>,
+    subscription: &Subscription,
+    uri: &str,
+) -> u32 {
+    let key = entries.insert(Entry {
+        subscription: subscription.id,
+        uri: uri.into(),
+        package: Package::of(&subscription.event),
+        left: false,
+        ended: package::Ended::default(),
+        former: None,
+        lists: None,
+    });
+    of.entry(subscription.id).or_default().push(key);
+    key
+}
+
+/// What a notifier is asked for.
+fn wanted(subscription: &Subscription, uri: &str) -> Wanted {
+    let package = Package::of(&subscription.event);
+    Wanted {
+        uri: uri.into(),
+        event: event_name(&subscription.event).into(),
+        accept: subscription.accept.clone(),
+        expires_s: package.default_expires_s(),
+        takes_forks: package.takes_forks(),
+    }
+}
