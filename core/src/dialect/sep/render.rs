@@ -59,7 +59,7 @@ pub fn inline(subscription: &Subscription, config: &Config) -> Vec<u8> {
         start("notify", &[("url", url)], &mut out);
         out.extend_from_slice(b"/>");
     }
-    let _ = write!(out, "<expires>{}</expires></subscription>\n", end(subscription.expires));
+    let _ = writeln!(out, "<expires>{}</expires></subscription>", end(subscription.expires));
     out
 }
 
