@@ -16,6 +16,7 @@ pub mod proxy;
 pub mod publish_body;
 pub mod query;
 mod replies;
+pub mod sep_subscribe;
 pub mod sip_endpoint;
 pub mod sip_message;
 pub mod sip_packages;
@@ -40,6 +41,7 @@ pub const TARGETS: &[Target] = &[
     ("proxy", proxy::run),
     ("publish_body", publish_body::run),
     ("query", query::run),
+    ("sep_subscribe", sep_subscribe::run),
     ("sip_endpoint", sip_endpoint::run),
     ("sip_message", sip_message::run),
     ("sip_packages", sip_packages::run),

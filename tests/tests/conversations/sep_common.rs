@@ -114,7 +114,7 @@ pub(crate) fn known(world: &World, path: &str) -> Subscription {
         let (Body::Change("sep", change) | Body::Carried { part: "sep", change, .. }) = &record.body else {
             continue;
         };
-        match serde_json::from_slice(change).expect("a change") {
+        match Change::decode(change).expect("a change") {
             Change::Carried(known) if known.id == id => found = Some(*known),
             Change::Created(made) if made.id == id => found = Some(Subscription::new(*made, seq)),
             Change::State { id: other, state } if other == id => {
@@ -123,7 +123,13 @@ pub(crate) fn known(world: &World, path: &str) -> Subscription {
             Change::Put { id: other, put } if other == id => {
                 found.as_mut().expect("made before").put(*put);
             }
-            _ => {}
+            Change::Created(_)
+            | Change::Put { .. }
+            | Change::State { .. }
+            | Change::Dialog { .. }
+            | Change::Ended { .. }
+            | Change::Forgotten { .. }
+            | Change::Carried(_) => {}
         }
     }
     found.expect("the log knows it")
@@ -217,9 +223,9 @@ impl Head {
 /// A record's number and body, for those who look for some.
 pub(crate) fn records_of(world: &World, part: &str) -> Vec<(Seq, Box<[u8]>)> {
     let all = world.kept_records().into_iter();
-    all.filter_map(|(seq, record)| match &record.body {
-        Body::Change(name, change) if *name == part => Some((seq, change.clone())),
-        _ => None,
+    all.filter_map(|(seq, record)| {
+        let Body::Change(name, change) = &record.body else { return None };
+        (*name == part).then(|| (seq, change.clone()))
     })
     .collect()
 }

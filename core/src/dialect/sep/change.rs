@@ -130,4 +130,12 @@ impl Change {
     pub fn encode(&self) -> Box<[u8]> {
         serde_json::to_vec(self).expect("plain data without maps is always JSON").into_boxed_slice()
     }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// A later version wrote it.
+    pub fn decode(bytes: &[u8]) -> Result<Change, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
 }

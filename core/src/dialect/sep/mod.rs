@@ -381,7 +381,7 @@ impl Dialect for Sep {
     fn publish(&mut self, _hub: &mut Hub, _seq: Seq, _record: &Record, _event: &Arc<Event>) {}
 
     fn change(&mut self, hub: &mut Hub, record: &Record, change: &[u8]) {
-        match serde_json::from_slice::<Change>(change) {
+        match Change::decode(change) {
             Ok(change) => self.take_in(hub, record, change),
             Err(wrong) => {
                 hub.note(Level::Warn, format!("sep: a record that this version does not know: {wrong}"));
@@ -478,7 +478,7 @@ impl Dialect for Sep {
     }
 
     fn carried(&mut self, hub: &mut Hub, _record: &Record, change: &[u8], first: bool) {
-        match serde_json::from_slice::<Change>(change) {
+        match Change::decode(change) {
             Ok(Change::Carried(subscription)) if first => self.subscriptions.insert(*subscription),
             Ok(_) => {}
             Err(wrong) => {

@@ -470,7 +470,7 @@ mod tests {
             Change::Forgotten { id },
             Change::Carried(Box::new(all)),
         ] {
-            assert_eq!(serde_json::from_slice::<Change>(&change.encode()).unwrap(), change);
+            assert_eq!(Change::decode(&change.encode()).unwrap(), change);
         }
     }
 

@@ -60,7 +60,12 @@ impl Talk {
                         Some(Outboxed::Carried(letter)) => self.letters.push(*letter),
                         other => assert!(other.is_some(), "the outbox knows it"),
                     },
-                    _ => panic!("{:?}", record.body),
+                    Body::Event(_)
+                    | Body::Repeat { .. }
+                    | Body::Carried { .. }
+                    | Body::Epoch { .. }
+                    | Body::Retire { .. }
+                    | Body::Retired { .. } => panic!("nobody appends {:?}", record.body),
                 }
             }
         }
