@@ -241,6 +241,15 @@ fn notify(subscribe: &str, transport: &str, cseq: u32, state: &str, body: &str) 
     )
 }
 
+/// Makes a subscription over HTTP; its path.
+fn make(peer: &mut Peer) -> String {
+    let wish = r#"{"package":"message-summary","uris":["sip:bill@example.com"],"expires":3600}"#;
+    let made = peer.ask(request("POST /v1/subscriptions", "Content-Type: application/json\r\n", wish));
+    assert_eq!(made.status(), 201, "{}", made.text());
+    let location = made.field("Location").and_then(|url| url.split("/v1/").nth(1)).expect("a location");
+    format!("/v1/{location}")
+}
+
 /// A subscription over HTTP becomes one over SIP, over UDP and over connections that the server makes, in the clear and
 /// with TLS; its state is shown; and a stop without storage leaves none at the notifier.
 pub fn s46_sip_subscriptions(subject: &Subject) {
@@ -258,11 +267,7 @@ pub fn s46_sip_subscriptions(subject: &Subject) {
         let config = config.replace("shutdown_ms = \"1h\"", "shutdown_ms = \"30s\"");
         let mut server = subject.shards(shards, &config);
         let peer = &mut Peer::connect(server.address);
-        let wish = r#"{"package":"message-summary","uris":["sip:bill@example.com"],"expires":3600}"#;
-        let made = peer.ask(request("POST /v1/subscriptions", "Content-Type: application/json\r\n", wish));
-        assert_eq!(made.status(), 201, "{}", made.text());
-        let location = made.field("Location").and_then(|url| url.split("/v1/").nth(1)).expect("a location");
-        let path = format!("/v1/{location}");
+        let path = make(peer);
         let mut link = match transport {
             "udp" => Link::Udp(socket, server.address),
             "tcp" => Link::Stream(Box::new(patient(listener.accept().expect("the server connects").0))),
@@ -293,5 +298,66 @@ pub fn s46_sip_subscriptions(subject: &Subject) {
         drop(link);
         let (code, log) = server.wait_exit();
         assert_eq!(code, Some(0), "{transport}: {log}");
+    }
+}
+
+/// A notifier that was asked over UDP sends its NOTIFY on a new TCP connection.
+pub fn s43_sip_notify_over_tcp(subject: &Subject) {
+    let socket = patient_udp();
+    let proxy = socket.local_addr().expect("an address");
+    let mut server = subject.server(&format!("{QUIET}{LISTEN}proxy = \"sip:{proxy}\"\n"));
+    listening(&mut server, "udp");
+    let tcp = listening(&mut server, "tcp");
+    let path = make(&mut Peer::connect(server.address));
+    let mut link = Link::Udp(socket, server.address);
+    let subscribe = link.message();
+    link.send(&granted(&subscribe));
+    for (cseq, new) in [(1, 2), (2, 3)] {
+        let mut stream =
+            Link::Stream(Box::new(patient(TcpStream::connect(tcp).expect("the server listens"))));
+        let body = format!("Messages-Waiting: yes\r\nVoice-Message: {new}/0\r\n");
+        let answer = stream.ask(&notify(&subscribe, "TCP", cseq, "active;expires=3600", &body));
+        assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
+        let shown = Peer::connect(server.address).ask(get(&path)).text();
+        assert!(shown.contains(&format!("Voice-Message: {new}/0")), "{shown}");
+    }
+}
+
+/// With storage a stop says nothing to notifiers, and neither does a kill: the next start shows the last state at once and
+/// goes on in the dialog.
+pub fn s46_sip_restarts(subject: &Subject) {
+    for signal in [Signal::TERM, Signal::KILL] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = folder.path().join("data").display().to_string();
+        let socket = patient_udp();
+        let proxy = socket.local_addr().expect("an address");
+        let config = format!("{QUIET}{LISTEN}proxy = \"sip:{proxy}\"\n");
+        let start = || subject.start(Some(&config), &["--listen", "127.0.0.1:0", "--data", &data]);
+        let mut server = start();
+        let path = make(&mut Peer::connect(server.address));
+        let mut link = Link::Udp(socket, server.address);
+        let first = link.message();
+        link.send(&granted(&first));
+        let body = "Messages-Waiting: yes\r\nVoice-Message: 2/8 (0/2)\r\n";
+        let answer = link.ask(&notify(&first, "UDP", 1, "active;expires=3600", body));
+        assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
+        // What the kill must not lose is durable when a later change is: it is behind it in the log.
+        make(&mut Peer::connect(server.address));
+        let is_of_first = |message: &String| field(message, "Call-ID") == field(&first, "Call-ID");
+        // On a busy machine a copy may come late.
+        let other = std::iter::repeat_with(|| link.message()).find(|m| !is_of_first(m)).expect("a request");
+        link.send(&granted(&other));
+        server.signal(signal);
+        server.wait_exit();
+        let server = start();
+        let shown = Peer::connect(server.address).ask(get(&path)).text();
+        assert!(shown.contains("\"active\"") && shown.contains("Voice-Message: 2/8"), "{signal:?}: {shown}");
+        let is_refresh = |m: &String| is_of_first(m) && field(m, "To").contains(";tag=");
+        let refresh = std::iter::repeat_with(|| link.message()).find(is_refresh).expect("a refresh");
+        assert!(refresh.starts_with("SUBSCRIBE sip:pbx@127.0.0.1:9 SIP/2.0\r\n"), "{signal:?}: {refresh}");
+        assert_eq!(field(&refresh, "From"), field(&first, "From"));
+        assert!(field(&refresh, "To").ends_with(";tag=theirs"), "{refresh}");
+        assert_ne!(field(&refresh, "CSeq"), field(&first, "CSeq"));
+        assert_ne!(field(&refresh, "Expires"), "0", "{refresh}");
     }
 }
