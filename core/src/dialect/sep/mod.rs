@@ -373,8 +373,8 @@ impl Dialect for Sep {
         self.serve_request(hub, asker, head, content);
     }
 
-    fn refusal(&self, fault: Fault) -> Reply {
-        render::error(fault.status, fault.reason)
+    fn refusal(&self, path: &str, fault: Fault) -> Reply {
+        routes::face(path).refusal(fault.status, fault.reason)
     }
 
     /// Its own events leave through others.

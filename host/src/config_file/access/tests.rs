@@ -133,6 +133,12 @@ fn problems_of_tokens_are_named_and_no_secret_is_shown() {
             ),
             ".may: an admin sees all there is, allowed: \"admin\" and \"subscribe\" for tokens without `only`",
         ),
+        (
+            format!(
+                "{{ name = \"crm\", sha256 = \"{SHA256}\", may = [\"read\", \"subscribe\"], only = {{ username = \"a\" }} }}"
+            ),
+            ".may: a SIP subscription sees all there is, allowed: \"admin\" and \"subscribe\" for tokens without `only`",
+        ),
     ] {
         refused(&format!("[auth]\ntokens = [{token}]"), &format!(":2: [auth] tokens{problem}"));
     }

@@ -201,6 +201,8 @@ impl Subscription {
             agent.adopt(terms.key, subscription.call_id);
             for at in 0..subscription.dialogs.len() {
                 subscription.subscribe(terms, agent, now, Place::Dialog(at), Flight::default());
+                // A second restart must not fall back on the numbers of this one.
+                subscription.save(terms, agent, now, at);
             }
         }
         found
