@@ -1,9 +1,12 @@
 //! The pure core alone: bytes of publish requests in, lent slices out, no sockets. Deliveries per second for streams of
-//! both dialects, in lock-step and from a backlog, and publishing against many filters of eventhandlers and websockets.
+//! both dialects, in lock-step and from a backlog, and publishing against many filters of eventhandlers and websockets, and
+//! webhooks from the event that waits to the answer.
+
+use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use offhook_core::Config;
-use offhook_core::ground::config::{Only, User};
+use offhook_core::ground::config::{Brought, Only, User};
 use offhook_tests::bare::{Bare, publish};
 
 fn fan_out(c: &mut Criterion) {
@@ -74,9 +77,37 @@ fn websocket_filters(c: &mut Criterion) {
     group.finish();
 }
 
+/// A backlog for one receiver, with 32 requests under way.
+fn webhooks(c: &mut Criterion) {
+    const BACKLOG: u64 = 10_000;
+    const SPEC: &str = r#"{"url":"http://192.0.2.1/hook","types":["*"],"concurrency":32}"#;
+    let brought = Brought { kind: "webhook", name: "crm".to_owned(), spec: SPEC.to_owned() };
+    let mut bare = Bare::with(Config { destinations: vec![brought], ..Config::default() });
+    let publisher = bare.connect();
+    let mut group = c.benchmark_group("webhooks");
+    group.throughput(Throughput::Elements(BACKLOG));
+    for a_turn in [1, 16] {
+        group.bench_function(format!("{a_turn} answered a turn"), |b| {
+            b.iter_custom(|runs| {
+                let run = |_| {
+                    for n in 0..BACKLOG {
+                        bare.feed(publisher, &publish(&format!("call/{n}")), None);
+                    }
+                    let begun = Instant::now();
+                    let answered = bare.answer_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", a_turn);
+                    assert_eq!(answered, BACKLOG, "every event goes once");
+                    begun.elapsed()
+                };
+                (0..runs).map(run).sum()
+            });
+        });
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20);
-    targets = fan_out, filters, websocket_filters
+    targets = fan_out, filters, websocket_filters, webhooks
 }
 criterion_main!(benches);

@@ -1,6 +1,7 @@
 //! The engine with next to nothing around it: a log that keeps nothing, and peers that take all that is lent at once. What
 //! is measured with it is the core's own.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,6 +18,12 @@ pub struct Bare {
     seq: u64,
     /// Writes that were lent and taken.
     pub delivered: u64,
+    /// Connections that the engine has dialed.
+    dialed: BTreeSet<ConnId>,
+    /// Those of them on which a request waits for its answer.
+    asked: VecDeque<ConnId>,
+    /// Datagrams that were sent.
+    pub datagrams: Vec<Box<[u8]>>,
 }
 
 impl Default for Bare {
@@ -37,7 +44,8 @@ impl Bare {
     pub fn with(config: Config) -> Bare {
         let now = Now { mono: Mono(0), wall: Wall(1_700_000_000_000) };
         let engine = Engine::new(config, Place::default(), 1);
-        let mut bare = Bare { engine, now, seq: 0, delivered: 0 };
+        let (dialed, asked) = (BTreeSet::new(), VecDeque::new());
+        let mut bare = Bare { engine, now, seq: 0, delivered: 0, dialed, asked, datagrams: Vec::new() };
         bare.engine.complete(now, Completion::Recovered);
         bare.carry_out(None);
         bare
@@ -55,7 +63,55 @@ impl Bare {
     /// Feeds bytes and carries out all that follows; returns what `watched` got.
     pub fn feed(&mut self, id: ConnId, bytes: &[u8], watched: Option<ConnId>) -> Vec<u8> {
         self.engine.receive(self.now, id, bytes);
+        self.engine.handle_timeout(self.now);
         self.carry_out(watched)
+    }
+
+    /// Answers the engine's own requests, so many of them in a turn, until it makes no more; how many those were.
+    pub fn answer_all(&mut self, answer: &[u8], a_turn: usize) -> u64 {
+        let mut answered = 0;
+        while !self.asked.is_empty() {
+            for id in self.asked.drain(..a_turn.min(self.asked.len())) {
+                self.engine.receive(self.now, id, answer);
+                answered += 1;
+            }
+            self.engine.handle_timeout(self.now);
+            self.carry_out(None);
+        }
+        answered
+    }
+
+    /// A peer hangs up.
+    pub fn hang_up(&mut self, id: ConnId) {
+        self.engine.receive_error(self.now, id);
+        self.carry_out(None);
+    }
+
+    /// A datagram comes to the first UDP socket.
+    pub fn datagram(&mut self, from: SocketAddr, bytes: &[u8]) {
+        self.engine.receive_datagram(self.now, 0, from, bytes);
+        self.engine.handle_timeout(self.now);
+        self.carry_out(None);
+    }
+
+    /// When the engine wants to be woken.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Mono> {
+        self.engine.poll_timeout()
+    }
+
+    /// What time it is.
+    #[must_use]
+    pub fn now(&self) -> Mono {
+        self.now.mono
+    }
+
+    /// Time passes until then, and what is due is done.
+    pub fn wait_until(&mut self, at: Mono) {
+        let ms = at.since(self.now.mono);
+        self.now = Now { mono: at, wall: Wall(self.now.wall.0 + ms) };
+        self.engine.handle_timeout(self.now);
+        self.carry_out(None);
     }
 
     fn carry_out(&mut self, watched: Option<ConnId>) -> Vec<u8> {
@@ -79,6 +135,9 @@ impl Bare {
                             black_box(slice.as_ptr());
                         }
                         self.delivered += 1;
+                        if self.dialed.contains(&id) {
+                            self.asked.push_back(id);
+                        }
                         if !self.engine.advance(self.now, id, n) {
                             break;
                         }
@@ -88,11 +147,14 @@ impl Bare {
                 Action::Check { ticket, .. } => {
                     self.engine.complete(self.now, Completion::Checked(ticket, true));
                 }
+                Action::Dial(id, _) => {
+                    self.dialed.insert(id);
+                    self.engine.complete(self.now, Completion::Dialed(id, Ok(())));
+                }
+                Action::Send { bytes, .. } => self.datagrams.push(bytes),
                 Action::Finish(_)
                 | Action::Close(_)
                 | Action::Read { .. }
-                | Action::Dial(..)
-                | Action::Send { .. }
                 | Action::Resolve(..)
                 | Action::Report(_)
                 | Action::Audit(_)

@@ -203,6 +203,8 @@ impl Subscription {
             let is_wanted = terms.until > now.wall;
             for at in (0..subscription.dialogs.len()).filter(|_| is_wanted) {
                 subscription.subscribe(terms, agent, now, Place::Dialog(at), Flight::default());
+                // A second restart must not fall back on the numbers of this one.
+                subscription.save(terms, agent, now, at);
             }
         }
         found
