@@ -55,14 +55,12 @@ check begin
 stop "$process"
 server "$folder/data"
 check refreshed
-kill -9 "$process"
-wait "$process" || true
+killed "$process"
 server "$folder/data"
 check refreshed
 
 # The peer comes back without knowing anything.
-kill -9 "$process"
-wait "$process" || true
+killed "$process"
 stop "$kamailio_process"
 kamailio "$root" "$port"
 server "$folder/data"

@@ -1,6 +1,6 @@
 //! What the tests and measurements of offhook share: the engine with next to nothing around it ([`bare`]), conversations
 //! with it in one thread and virtual time ([`memory`]), the conformance suite that runs against both server binaries
-//! ([`mod@conformance`]), the suite that kills them ([`crash`]), and the bodies of the fuzz targets ([`fuzz`]).
+//! ([`mod@conformance`]), the suite that kills them ([`crash`]), peers that speak SIP ([`sip`]), and the bodies of the fuzz targets ([`fuzz`]).
 //!
 //! What is absent here: any server. The binaries are built by their own packages, whose integration tests hand their
 //! path to the [`conformance!`] macro.
@@ -11,3 +11,4 @@ pub mod conformance;
 pub mod crash;
 pub mod fuzz;
 pub mod memory;
+pub mod sip;

@@ -52,6 +52,14 @@ answers_options() {
     python3 "$sip/agent.py" options "$1"
 }
 
+# killed PROCESS: ends it without a chance to say goodbye.
+killed() {
+    {
+        kill -9 "$1"
+        wait "$1" || true
+    } 2>/dev/null
+}
+
 # fail_with_logs: ends the script; shows what the server and the peers said last.
 fail_with_logs() {
     tail -n 40 "$folder/$logs.log" "${outside:-}"/{log,said} 2>/dev/null >&2 || true

@@ -17,7 +17,7 @@ use crate::ground::id::{Epoch, Seq};
 use crate::ground::time::Wall;
 
 /// The parts of the server that keep state of their own in the log.
-pub const PARTS: &[&str] = &["xms", "native", "outbox", "wcs", "isr", "webhook", "isymphony"];
+pub const PARTS: &[&str] = &["xms", "native", "outbox", "wcs", "isr", "webhook", "isymphony", "sep"];
 
 /// Parts that cause records by themselves; another name is read back as `server`.
 const SERVERS: &[&str] = &[
@@ -33,6 +33,7 @@ const SERVERS: &[&str] = &[
     "native",
     "xms",
     "isymphony",
+    "sep",
 ];
 
 const EVENT: u8 = 1;
@@ -53,7 +54,7 @@ pub struct Broken;
 /// Appends a record.
 ///
 /// # Panics
-/// On a body that is only ever passed on.
+/// On a body that is only ever passed on, and on a change of a part that is not among [`PARTS`].
 pub fn encode(record: &Record, out: &mut Vec<u8>) {
     let kind = match &record.body {
         Body::Event(_) => EVENT,
@@ -69,6 +70,7 @@ pub fn encode(record: &Record, out: &mut Vec<u8>) {
     match &record.body {
         Body::Event(event) => put_event(event, out),
         Body::Change(part, change) => {
+            assert!(PARTS.contains(part), "no start would read what {part} writes");
             put_bytes(out, part.as_bytes());
             put_bytes(out, change);
         }

@@ -123,7 +123,7 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
             return Err("a field of a part does not end with CR LF");
         }
         let (name, value) = line.split_once(':').ok_or("a field of a part has no colon")?;
-        let value = value.trim();
+        let value = value.trim_matches([' ', '\t']);
         let is = |field: &str| name.trim_end().eq_ignore_ascii_case(field);
         if is("Content-Type") {
             part.content_type = value.to_owned().into();

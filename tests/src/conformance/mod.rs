@@ -76,7 +76,7 @@ macro_rules! conformance {
             http_faults, http_faults_in_a_body, http_garbage, http_limits, http_deadlines, http_full_server,
             http_byte_by_byte, http_pipelining, http_one_connection, http_1_0, http_expect_continue, http_head,
             // SIP
-            sip_datagrams, sip_taken_ports,
+            sip_datagrams, sip_taken_ports, s51_sip_strangers, s46_sip_subscriptions,
             // The server
             operations, operations_counted,
             shards_read_their_writes, shards_share_streams,

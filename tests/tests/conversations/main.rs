@@ -27,6 +27,7 @@ mod outbox;
 mod proxies;
 mod repeats;
 mod restart;
+mod sep_agent;
 mod sep_callbacks;
 mod sep_common;
 mod sep_documents;

@@ -103,7 +103,9 @@ fn change(part: &'static str) -> Vec<u8> {
 #[test]
 fn what_a_later_version_wrote_is_passed_over() {
     assert!(decode(&change("xms")).unwrap().is_some());
-    assert!(decode(&change("a part of a later version")).unwrap().is_none());
+    let mut later = change("xms");
+    *later.iter_mut().rfind(|byte| **byte == b's').unwrap() = b'z';
+    assert!(decode(&later).unwrap().is_none(), "a part of a later version");
     let mut later = change("xms");
     later[0] = VERSION + 1;
     assert!(decode(&later).unwrap().is_none());

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memmem;
+use memchr::memchr_iter;
 
 use super::grammar;
 
@@ -181,14 +181,18 @@ impl<'a> Iterator for Lines<'a> {
     fn next(&mut self) -> Option<Cow<'a, [u8]>> {
         let mut line = Cow::Borrowed(self.take()?);
         while let Some(b' ' | b'\t') = self.rest.first() {
-            let more = self.take()?;
-            let line = line.to_mut();
-            line.truncate(line.trim_ascii_end().len());
+            let (line, more) = (line.to_mut(), self.take()?);
+            line.truncate(line.iter().rposition(is_text).map_or(0, |at| at + 1));
             line.push(b' ');
-            line.extend_from_slice(more.trim_ascii_start());
+            line.extend(more.iter().skip_while(|b| !is_text(b)));
         }
         Some(line)
     }
+}
+
+/// White space of a line is these two bytes alone: others stay, and are judged.
+fn is_text(byte: &u8) -> bool {
+    !matches!(byte, b' ' | b'\t')
 }
 
 impl<'a> Lines<'a> {
@@ -203,9 +207,12 @@ impl<'a> Lines<'a> {
 
     /// A line without its end.
     fn take(&mut self) -> Option<&'a [u8]> {
-        let end = memmem::find(self.rest, b"\r\n");
-        let line = &self.rest[..end.unwrap_or(self.rest.len())];
-        self.rest = &self.rest[end.map_or(self.rest.len(), |at| at + 2)..];
+        let is_end = |at: &usize| *at > 0 && self.rest[at - 1] == b'\r';
+        let (line, rest) = match memchr_iter(b'\n', self.rest).find(is_end) {
+            Some(at) => (&self.rest[..at - 1], &self.rest[at + 1..]),
+            None => (self.rest, &[][..]),
+        };
+        self.rest = rest;
         (!line.is_empty()).then_some(line)
     }
 }

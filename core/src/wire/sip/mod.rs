@@ -10,6 +10,7 @@ pub mod digest;
 pub mod endpoint;
 pub mod fields;
 mod grammar;
+mod head;
 pub mod message;
 pub mod stream;
 pub mod subscriber;

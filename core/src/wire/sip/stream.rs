@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use memchr::{memchr_iter, memmem};
 
 use super::Bounds;
-use super::message::{Head, Message, Unreadable};
+use super::head::{Fault, Head};
+use super::message::{Message, Unreadable};
 use crate::wire::Step;
 use crate::wire::http::head::HeadEnd;
 
@@ -135,26 +136,26 @@ fn take_head<'a>(
         }
         Step::Fault(fault) if fault.status == 400 => {
             let bare = memchr_iter(b'\n', here).find(|at| *at == 0 || here[at - 1] != b'\r');
-            Err(refuse(&here[..bare.unwrap_or(0)], bounds.fields, 400, fault.reason))
+            Err(refuse(&here[..bare.unwrap_or(0)], bounds.fields, (400, fault.reason)))
         }
-        Step::Fault(fault) => Err(refuse(&here[..limit], bounds.fields, 513, fault.reason)),
+        Step::Fault(fault) => Err(refuse(&here[..limit], bounds.fields, (513, fault.reason))),
     }
 }
 
 /// Refuses the beginning of a head; the lines that are whole may do for an answer.
-fn refuse(head: &[u8], fields_max: usize, status: u16, reason: &'static str) -> Unreadable {
+fn refuse(head: &[u8], fields_max: usize, fault: Fault) -> Unreadable {
     let whole = memmem::rfind(head, b"\r\n").map_or(0, |at| at + 2);
-    Head::read(&head[..whole], fields_max).refused(status, reason)
+    Head::read(&head[..whole], fields_max).refused(fault)
 }
 
 /// The message of a head, and the length of its body.
 fn read_head(head: &[u8], bounds: Bounds) -> Result<(Message, usize), Unreadable> {
     let head = Head::read(head, bounds.fields);
     match (head.fault, head.length) {
-        (Some((status, reason)), _) => Err(head.refused(status, reason)),
-        (None, None) => Err(head.refused(400, "Content-Length is missing")),
+        (Some(fault), _) => Err(head.refused(fault)),
+        (None, None) => Err(head.refused((400, "Content-Length is missing"))),
         (None, Some(length)) if length > bounds.body_bytes => {
-            Err(head.refused(513, "the body is larger than is taken here"))
+            Err(head.refused((513, "the body is larger than is taken here")))
         }
         (None, Some(length)) => Ok((head.message, length)),
     }

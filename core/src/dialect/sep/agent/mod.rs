@@ -92,10 +92,9 @@ struct Entry {
 impl Agent {
     /// An agent with nothing to do.
     pub fn new(hub: &mut Hub, place: u8) -> Agent {
-        let is_here = hub.place.shard.0 == 0 && hub.config.sip.is_on();
         Agent {
             place,
-            subscriber: is_here.then(|| transport::subscriber(hub)),
+            subscriber: is_here(hub).then(|| transport::subscriber(hub)),
             transport: Transport::new(hub),
             entries: Slots::default(),
             of: BTreeMap::new(),
@@ -246,6 +245,11 @@ impl Agent {
         self.unreadable += 1;
         hub.note(Level::Info, format!("sep: {entry} sent a body that is not what its package promises"));
     }
+}
+
+/// Whether SIP is spoken, and this engine is the one that speaks it.
+fn is_here(hub: &Hub) -> bool {
+    hub.place.shard.0 == 0 && hub.config.sip.is_on()
 }
 
 fn insert(

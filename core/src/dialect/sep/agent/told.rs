@@ -115,8 +115,9 @@ impl Agent {
             None => {
                 // The document that its dialog before showed: what comes is compared with that, and events tell the
                 // difference.
-                let shown = resource.instances.iter_mut().find_map(|instance| instance.body.take());
-                entry.former = shown.or(entry.former.take());
+                let mut ended =
+                    resource.instances.iter_mut().filter(|i| i.state == InstanceState::Terminated);
+                entry.former = ended.find_map(|i| i.body.take()).or(entry.former.take());
                 renew(hub, &mut resource, told.dialog, told.state)
             }
         };

@@ -25,7 +25,7 @@ impl Instance {
         let incoming = Body { content_type: content_type.into(), bytes: bytes.into() };
         let taken = take(self.package, self.held.as_ref(), incoming, first, self.now, &mut self.ended);
         if let Some(body) = &taken.body {
-            assert_ne!(self.held.as_ref(), Some(body).filter(|_| !taken.is_new_report));
+            assert!(taken.is_new_report || self.held.as_ref() != Some(body), "no change");
             self.held = Some(body.clone());
         }
         taken

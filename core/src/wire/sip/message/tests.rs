@@ -197,6 +197,7 @@ fn s45_bare_line_feeds_do_not_hang() {
     refused(&text.replace("\r\n", "\n"), None, "the first line holds a control character");
     refused(&text.replace("z\r\n", "z\n"), 400, "a line of the head does not end with CR LF");
     refused(&text.replace("z\r\n", "z\r"), 400, "a line of the head does not end with CR LF");
+    refused(&text.replace("z\r\n", "z\r\n \r a\r\n"), 400, "a line of the head does not end with CR LF");
     refused(text.trim_end(), 400, "the head has no end");
     refused(&format!("{}\n\n", text.trim_end()), 400, "a line of the head does not end with CR LF");
 }

@@ -144,7 +144,7 @@ fn paced(per_s: u32, late_ms: u64, requests: impl IntoIterator<Item = Message>) 
 #[test]
 fn s57_requests_never_exceed_the_pace_in_any_second() {
     for (per_s, late_ms, requests) in
-        [(1, 0, 5), (3, 0, 20), (50, 0, 2_000), (100, 30, 10_000), (1_000, 7, 10_000)]
+        [(1, 0, 5), (3, 0, 20), (50, 0, 500), (100, 30, 10_000), (1_000, 7, 3_000)]
     {
         let sent = paced(per_s, late_ms, (0..requests).map(|n| subscribe(1, n)));
         let times: Vec<u64> = sent.iter().map(|(at, _)| *at).collect();

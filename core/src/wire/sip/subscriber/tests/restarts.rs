@@ -35,10 +35,21 @@ fn s46_a_restart_refreshes_at_once_with_numbers_that_were_not_used() {
     stage.answer(&refresh, 200, &[("Expires", "3600")]);
     assert_eq!(stage.notify(&request, 5, "active;expires=3600"), 200, "an old one, which is nothing new");
     assert_eq!(stage.notify_with(&request, 9, "active;expires=3600", &[], "<a/>"), 200);
-    assert_eq!(stage.events(), ["save #1", "notified #1 first <a/>"]);
+    assert_eq!(stage.events(), ["save #1", "save #1", "notified #1 first <a/>"]);
     let (ms, again) = stage.until_request();
     assert!((3_240_000..=3_540_000).contains(&ms), "{ms}");
     assert_eq!(again.cseq().map(|(n, _)| n), refresh.cseq().map(|(n, _)| n + 1));
+}
+
+#[test]
+fn s46_restarts_in_a_row_use_no_number_twice() {
+    let (mut before, _) = Stage::subscribed(3_600);
+    before.events();
+    let mut first = restarted(&before, 1_000);
+    let refresh = first.request();
+    assert_eq!(first.events(), ["save #1"]);
+    let mut second = restarted(&first, 1_000);
+    assert!(second.request().cseq() > refresh.cseq(), "{:?}", refresh.cseq());
 }
 
 #[test]
@@ -48,7 +59,7 @@ fn s46_a_peer_that_has_forgotten_leads_to_a_new_subscription() {
     let mut stage = restarted(&before, 1_000);
     let refresh = stage.request();
     stage.answer(&refresh, 481, &[]);
-    assert_eq!(stage.events(), ["ended #1 deactivated 481", "gone #1"]);
+    assert_eq!(stage.events(), ["save #1", "ended #1 deactivated 481", "gone #1"]);
     Stage::assert_new(&stage.request(), &request);
 }
 

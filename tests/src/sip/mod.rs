@@ -1,0 +1,3 @@
+//! Peers that speak SIP.
+
+pub mod notifier;

@@ -1,0 +1,299 @@
+//! SIP subscriptions over HTTP with a notifier at the other end: what it tells reaches documents, callbacks and streams.
+
+use offhook_core::ground::config::{SipListener, SipTransport};
+use offhook_core::{Completion, Config};
+use offhook_tests::memory::World;
+use offhook_tests::sip::notifier::Notifier;
+
+use offhook_tests::memory::write::get;
+
+use crate::sep_common::{self, create_with, notify, one_call, subscribe, xml};
+
+const PEER: &str = "192.0.2.70:5060";
+const REGINFO: &str = "application/reginfo+xml";
+
+/// SEP with a UDP socket, and a proxy that is the notifier.
+fn config() -> Config {
+    let mut config = sep_common::config();
+    let address = "192.0.2.1:5060".parse().unwrap();
+    config.sip.listen.push(SipListener { transport: SipTransport::Udp, address, tls: None });
+    config.sip.proxy = Some(format!("sip:{PEER}").into());
+    config
+}
+
+/// Carries datagrams until nobody has anything to say.
+fn converse(world: &mut World, notifier: &mut Notifier) {
+    loop {
+        let sent = world.take_datagrams();
+        if sent.is_empty() {
+            return;
+        }
+        for datagram in sent {
+            assert_eq!(datagram.to, PEER.parse().unwrap());
+            let said = notifier.receive(&datagram.bytes);
+            said.iter().for_each(|bytes| world.datagram(PEER, 0, bytes));
+        }
+    }
+}
+
+fn change(world: &mut World, notifier: &mut Notifier, uri: &str, content_type: &str, body: &str) {
+    let said = notifier.change(uri, content_type, body.as_bytes());
+    said.iter().for_each(|bytes| world.datagram(PEER, 0, bytes));
+    converse(world, notifier);
+}
+
+fn reginfo(version: u32, contact: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\"?><reginfo xmlns=\"urn:ietf:params:xml:ns:reginfo\" version=\"{version}\" \
+         state=\"full\"><registration aor=\"sip:bill@example.com\" id=\"a7\" state=\"active\">\
+         <contact id=\"76\" state=\"active\" event=\"registered\"><uri>{contact}</uri></contact>\
+         </registration></reginfo>"
+    )
+}
+
+fn document(world: &mut World, path: &str) -> String {
+    world.ask_alone(get(path)).text().to_owned()
+}
+
+const BILL: &str = "sip:bill@example.com";
+
+/// A world with a notifier, and a subscription to one resource that has callbacks.
+fn subscribed(config: Config, event: &str) -> (World, Notifier, String) {
+    let mut world = sep_common::world_with(config, 1);
+    let mut notifier = Notifier::new(PEER);
+    let path = create_with(&mut world, &subscribe(event, &[BILL], &notify()));
+    converse(&mut world, &mut notifier);
+    (world, notifier, path)
+}
+
+/// Takes the one callback and answers it; its version and text.
+#[track_caller]
+fn called(world: &mut World) -> (u64, String) {
+    let (made, head) = one_call(world);
+    world.answer(&made, 200);
+    (head.version(), head.text().to_owned())
+}
+
+/// Time passes, and the notifier answers at once whatever comes.
+fn pass(world: &mut World, notifier: &mut Notifier, ms: u64) {
+    let end = world.now().mono.plus_ms(ms);
+    while world.now().mono < end {
+        let next = world.next_deadline().map_or(end, |next| next.min(end));
+        world.pass(next.since(world.now().mono).max(1));
+        converse(world, notifier);
+    }
+}
+
+#[test]
+fn s30_each_change_makes_one_callback_and_versions_rise_by_one() {
+    let (mut world, mut notifier, path) = subscribed(config(), "reg");
+    assert_eq!((notifier.dialogs(), notifier.taken), (1, 1));
+    // The first NOTIFY was empty: the instance is there, and nobody was called (S29).
+    let text = document(&mut world, &path);
+    assert!(text.contains("version=\"0\"") && text.contains("state=\"active\"/>"), "{text}");
+    assert!(world.take_calls().is_empty());
+    for (version, contact) in [(1, "sip:bill@a.test"), (2, "sip:bill@b.test")] {
+        change(&mut world, &mut notifier, BILL, REGINFO, &reginfo(version, contact));
+        let (told, text) = called(&mut world);
+        assert_eq!(told, u64::from(version));
+        assert!(text.contains(contact) && text.contains("fullState=\"true\""), "{text}");
+        assert_eq!(text, document(&mut world, &path));
+        // The same once more is no change.
+        change(&mut world, &mut notifier, BILL, REGINFO, &reginfo(version, contact));
+        assert!(world.take_calls().is_empty());
+        assert_eq!(text, document(&mut world, &path));
+    }
+    assert_eq!(notifier.refused, 0);
+}
+
+#[test]
+fn changes_are_events_of_the_server() {
+    let (mut world, mut notifier, _) = subscribed(config(), "reg");
+    let stream = world.connect();
+    world.send(stream, get("/v1/events?type=sip.*"));
+    change(&mut world, &mut notifier, BILL, REGINFO, &reginfo(1, "sip:bill@a.test"));
+    let text = String::from_utf8(world.take(stream)).unwrap();
+    assert_eq!(text.matches("\"type\":\"sip.reg\"").count(), 1, "{text}");
+    for fact in [
+        "\"aor\":\"sip:bill@example.com\"",
+        "\"contact_uri\":\"sip:bill@a.test\"",
+        "\"contact_state\":\"active\"",
+    ] {
+        assert!(text.contains(fact), "{fact}: {text}");
+    }
+    change(&mut world, &mut notifier, BILL, REGINFO, &reginfo(1, "sip:bill@a.test"));
+    let text = String::from_utf8(world.take(stream)).unwrap();
+    assert!(!text.contains("sip.reg"), "{text}");
+}
+
+#[test]
+fn s37_a_delete_unsubscribes_and_the_last_callback_says_so() {
+    let (mut world, mut notifier, path) = subscribed(config(), "reg");
+    change(&mut world, &mut notifier, BILL, REGINFO, &reginfo(1, "sip:bill@a.test"));
+    called(&mut world);
+    assert_eq!(world.ask_alone(xml("DELETE", &path, "")).status, 204);
+    assert_eq!(world.ask_alone(get(&path)).status, 410);
+    converse(&mut world, &mut notifier);
+    assert_eq!(notifier.dialogs(), 0);
+    let (version, text) = called(&mut world);
+    assert_eq!(version, 2);
+    assert!(
+        text.contains("ended=\"deleted\"") && text.contains("state=\"terminated\" reason=\"timeout\""),
+        "{text}"
+    );
+    assert!(!text.contains("bill@a.test"), "{text}");
+}
+
+#[test]
+fn s38_an_expiry_unsubscribes() {
+    let mut world = sep_common::world_with(config(), 1);
+    let mut notifier = Notifier::new(PEER);
+    let expires = format!("{}<expires>2026-01-01T02:00:00Z</expires>", notify());
+    let path = create_with(&mut world, &subscribe("reg", &[BILL], &expires));
+    converse(&mut world, &mut notifier);
+    // Refreshed on the way there (S13).
+    pass(&mut world, &mut notifier, 3_700_000);
+    assert!(notifier.asked >= 2 && notifier.dialogs() == 1);
+    pass(&mut world, &mut notifier, 3_500_000);
+    assert_eq!(notifier.dialogs(), 0);
+    assert_eq!(world.ask_alone(get(&path)).status, 410);
+    let (_, text) = called(&mut world);
+    assert!(text.contains("ended=\"expired\""), "{text}");
+}
+
+#[test]
+fn s35_a_new_list_changes_the_difference_only() {
+    let (mut world, mut notifier, path) = subscribed(config(), "reg");
+    let put = subscribe("", &[BILL, "sip:joe@example.org"], "");
+    assert_eq!(world.ask_alone(xml("PUT", &path, &put)).status, 200);
+    converse(&mut world, &mut notifier);
+    assert_eq!((notifier.dialogs(), notifier.asked), (2, 2), "the dialog that was there is kept");
+    let put = subscribe("", &["sip:joe@example.org"], "");
+    assert_eq!(world.ask_alone(xml("PUT", &path, &put)).status, 200);
+    converse(&mut world, &mut notifier);
+    assert_eq!(notifier.dialogs(), 1);
+    let text = document(&mut world, &path);
+    assert!(text.contains("joe@example.org") && !text.contains("bill@example.com"), "{text}");
+}
+
+#[test]
+fn an_end_is_shown_until_there_is_a_new_instance() {
+    let (mut world, mut notifier, path) = subscribed(config(), "reg");
+    change(&mut world, &mut notifier, BILL, REGINFO, &reginfo(1, "sip:bill@a.test"));
+    called(&mut world);
+    let stream = world.connect();
+    world.send(stream, get("/v1/events?type=sip.*"));
+    for said in notifier.end(BILL, "terminated;reason=probation;retry-after=7") {
+        world.datagram(PEER, 0, said);
+    }
+    let (version, text) = called(&mut world);
+    assert!(version == 2 && text.contains("state=\"terminated\" reason=\"probation\""), "{text}");
+    pass(&mut world, &mut notifier, 6_000);
+    assert_eq!((notifier.dialogs(), document(&mut world, &path).contains("terminated")), (0, true));
+    // The new dialog shows the same document: that is news, because the last that was told is an end.
+    pass(&mut world, &mut notifier, 1_500);
+    let (version, text) = called(&mut world);
+    assert_eq!((version, notifier.dialogs()), (3, 1));
+    assert!(text.contains("bill@a.test") && !text.contains("terminated"), "{text}");
+    // But nothing has changed at the resource.
+    let events = String::from_utf8(world.take(stream)).unwrap();
+    assert!(!events.contains("sip.reg"), "{events}");
+}
+
+#[test]
+fn s20_a_refused_entry_leaves_the_others_alone() {
+    let mut world = sep_common::world_with(config(), 1);
+    let mut notifier = Notifier::new(PEER);
+    notifier.refuse("sip:ted@example.net", 404);
+    let path = create_with(&mut world, &subscribe("reg", &[BILL, "sip:ted@example.net"], &notify()));
+    converse(&mut world, &mut notifier);
+    let (version, text) = called(&mut world);
+    assert_eq!(version, 1);
+    assert!(text.contains("reason=\"noresource\"") && text.contains("status=\"404\""), "{text}");
+    change(&mut world, &mut notifier, BILL, REGINFO, &reginfo(1, "sip:bill@a.test"));
+    let text = document(&mut world, &path);
+    assert!(text.contains("bill@a.test") && text.contains("noresource"), "{text}");
+}
+
+#[test]
+fn s33_a_410_ends_the_subscription_at_the_notifier_too() {
+    let (mut world, mut notifier, path) = subscribed(config(), "reg");
+    change(&mut world, &mut notifier, BILL, REGINFO, &reginfo(1, "sip:bill@a.test"));
+    let (made, _) = one_call(&mut world);
+    world.answer(&made, 410);
+    converse(&mut world, &mut notifier);
+    assert_eq!((notifier.dialogs(), world.ask_alone(get(&path)).status), (0, 410));
+    assert!(world.take_calls().is_empty());
+}
+
+#[test]
+fn s46_a_restart_goes_on_with_the_dialogs() {
+    let (mut world, mut notifier, path) = subscribed(config(), "reg");
+    change(&mut world, &mut notifier, BILL, REGINFO, &reginfo(1, "sip:bill@a.test"));
+    called(&mut world);
+    let before = document(&mut world, &path);
+    world.restart(config());
+    world.serve(sep_common::CALLBACK_ADDRESS);
+    assert_eq!(document(&mut world, &path), before, "the last state is there at once");
+    converse(&mut world, &mut notifier);
+    assert_eq!((notifier.dialogs(), notifier.asked, notifier.refused), (1, 2, 0), "refreshed in its dialog");
+    assert!(world.take_calls().is_empty(), "nothing has changed meanwhile");
+    change(&mut world, &mut notifier, BILL, REGINFO, &reginfo(2, "sip:bill@b.test"));
+    assert_eq!(called(&mut world).0, 2);
+    // The notifier has lost its dialogs: a new one is made.
+    notifier.restart();
+    world.restart(config());
+    world.serve(sep_common::CALLBACK_ADDRESS);
+    converse(&mut world, &mut notifier);
+    pass(&mut world, &mut notifier, 6_000);
+    assert_eq!(notifier.dialogs(), 1);
+    assert!(document(&mut world, &path).contains("bill@b.test"));
+}
+
+#[test]
+fn s46_without_a_log_a_stop_leaves_nothing_behind() {
+    let mut world = World::with(config(), 1);
+    let mut notifier = Notifier::new(PEER);
+    create_with(&mut world, &subscribe("reg", &[BILL, "sip:joe@example.org"], ""));
+    // Requests keep the pace: one in 20 ms.
+    pass(&mut world, &mut notifier, 100);
+    assert_eq!(notifier.dialogs(), 2);
+    world.tell(|| Completion::Stop);
+    assert!(!world.is_drained());
+    pass(&mut world, &mut notifier, 100);
+    assert_eq!(notifier.dialogs(), 0);
+    assert!(world.is_drained());
+}
+
+#[test]
+fn s46_a_silent_notifier_keeps_nobody_from_stopping() {
+    let mut world = World::with(config(), 1);
+    let mut notifier = Notifier::new(PEER);
+    create_with(&mut world, &subscribe("reg", &[BILL], ""));
+    converse(&mut world, &mut notifier);
+    world.tell(|| Completion::Stop);
+    world.pass(4_900);
+    assert!(!world.is_drained());
+    world.pass(200);
+    assert!(world.is_drained());
+}
+
+#[test]
+fn any_shard_answers() {
+    let mut world = sep_common::world_with(config(), 3);
+    let mut notifier = Notifier::new(PEER);
+    let other = world.connect_to(2);
+    let reply = world.ask(other, xml("POST", sep_common::SEP, &subscribe("reg", &[BILL], "")));
+    let path = sep_common::path_of(&reply);
+    converse(&mut world, &mut notifier);
+    change(&mut world, &mut notifier, BILL, REGINFO, &reginfo(1, "sip:bill@a.test"));
+    for shard in 0..3 {
+        let peer = world.connect_to(shard);
+        let text = world.ask(peer, get(&path)).text().to_owned();
+        assert!(text.contains("version=\"1\" fullState") && text.contains("bill@a.test"), "{text}");
+    }
+    let peer = world.connect_to(1);
+    assert_eq!(world.ask(peer, xml("DELETE", &path, "")).status, 204);
+    converse(&mut world, &mut notifier);
+    assert_eq!(notifier.dialogs(), 0);
+}
