@@ -52,13 +52,14 @@ impl Collector for Counted {
         out.requests(&s.requests)?;
         out.counter("received", "Bytes that peers sent", Some(&Unit::Bytes), s.bytes_received)?;
         out.counter("sent", "Bytes that sockets took", Some(&Unit::Bytes), s.bytes_sent)?;
-        out.datagrams(s)?;
+        out.sip(s)?;
         out.counter("events_accepted", "Events that were accepted", None, s.events_accepted)?;
         let help = "Events that were accepted again, and published once";
         out.counter("events_repeated", help, None, s.events_repeated)?;
         out.gauge("events_retained", "Native events kept for resume", None, s.retained_events)?;
         out.gauge("retained", "Rendered bytes of these events", Some(&Unit::Bytes), s.retained_bytes)?;
         out.outbox(s)?;
+        out.sep(s)?;
         out.dialects(s)?;
         out.xms_apps(s)?;
         out.wcs_hooks(s)
@@ -89,7 +90,7 @@ impl Families<'_> {
         Ok(())
     }
 
-    fn datagrams(&mut self, stats: &Stats) -> fmt::Result {
+    fn sip(&mut self, stats: &Stats) -> fmt::Result {
         self.counter(
             "datagrams_received",
             "Datagrams that came to UDP sockets",
@@ -98,7 +99,34 @@ impl Families<'_> {
         )?;
         self.counter("datagrams_sent", "Datagrams that were to be sent", None, stats.datagrams_sent)?;
         let help = "Of these, those that their socket did not take";
-        self.counter("datagrams_dropped", help, None, stats.datagrams_dropped)
+        self.counter("datagrams_dropped", help, None, stats.datagrams_dropped)?;
+        let sip = &stats.sip;
+        for (name, help, value) in [
+            (
+                "sip_unreadable",
+                "Datagrams and beginnings of a stream that are no SIP, or broken",
+                sip.unreadable,
+            ),
+            ("sip_copies_sent", "Requests that were sent again because no answer came", sip.copies_sent),
+            ("sip_copies_received", "Requests that came again", sip.copies_received),
+            ("sip_stray_responses", "Answers that belong to no request", sip.stray_responses),
+            (
+                "sip_strangers_answered",
+                "Requests without a subscription that were answered",
+                sip.strangers_answered,
+            ),
+            ("sip_strangers_dropped", "Such requests beyond what is answered", sip.strangers_dropped),
+            ("sip_requests_dropped", "Requests beyond what is remembered", sip.requests_dropped),
+            ("sip_connections_refused", "SIP connections beyond the bound", sip.flows_refused),
+            (
+                "sip_bodies_unreadable",
+                "Bodies that are not what their package promises",
+                sip.bodies_unreadable,
+            ),
+        ] {
+            self.counter(name, help, None, value)?;
+        }
+        Ok(())
     }
 
     fn outbox(&mut self, stats: &Stats) -> fmt::Result {
@@ -133,6 +161,11 @@ impl Families<'_> {
             }
         }
         Ok(())
+    }
+
+    fn sep(&mut self, stats: &Stats) -> fmt::Result {
+        let help = "SIP subscriptions over HTTP that have not ended";
+        self.gauge("sep_subscriptions", help, None, stats.sep_subscriptions)
     }
 
     fn dialects(&mut self, stats: &Stats) -> fmt::Result {

@@ -44,7 +44,7 @@ pub(crate) fn share(
     let others = RESERVE + listeners * shards * 2;
     let own = files.saturating_sub(others) / shards;
     let calls = calls.min(own / 8).max(1);
-    let flows = flows.min(own / 8);
+    let flows = flows.min((own / 8).max(1));
     Share { connections: own.saturating_sub(calls + flows + refusal_places).max(1), calls, flows }
 }
 

@@ -62,8 +62,8 @@ impl Reloader {
             settings.config.sip.listen.iter().map(|socket| (socket.transport, socket.address)).collect()
         };
         let sip_stay = sockets(&settings) == sockets(running);
-        if !sip_stay {
-            tracing::warn!("[sip] listen has changed in the config file: that takes a restart");
+        if !sip_stay || !settings.config.sip.speaks_as(&running.config.sip) {
+            tracing::warn!("[sip] has changed in the config file: that takes a restart");
         }
         // Those that are open may have newer certificates than at the start.
         let http = if http_stay { http } else { http_before };

@@ -22,6 +22,8 @@ pub struct Bare {
     dialed: BTreeSet<ConnId>,
     /// Those of them on which a request waits for its answer.
     asked: VecDeque<ConnId>,
+    /// Datagrams that were sent.
+    pub datagrams: Vec<Box<[u8]>>,
 }
 
 impl Default for Bare {
@@ -43,7 +45,7 @@ impl Bare {
         let now = Now { mono: Mono(0), wall: Wall(1_700_000_000_000) };
         let engine = Engine::new(config, Place::default(), 1);
         let (dialed, asked) = (BTreeSet::new(), VecDeque::new());
-        let mut bare = Bare { engine, now, seq: 0, delivered: 0, dialed, asked };
+        let mut bare = Bare { engine, now, seq: 0, delivered: 0, dialed, asked, datagrams: Vec::new() };
         bare.engine.complete(now, Completion::Recovered);
         bare.carry_out(None);
         bare
@@ -77,6 +79,39 @@ impl Bare {
             self.carry_out(None);
         }
         answered
+    }
+
+    /// A peer hangs up.
+    pub fn hang_up(&mut self, id: ConnId) {
+        self.engine.receive_error(self.now, id);
+        self.carry_out(None);
+    }
+
+    /// A datagram comes to the first UDP socket.
+    pub fn datagram(&mut self, from: SocketAddr, bytes: &[u8]) {
+        self.engine.receive_datagram(self.now, 0, from, bytes);
+        self.engine.handle_timeout(self.now);
+        self.carry_out(None);
+    }
+
+    /// When the engine wants to be woken.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Mono> {
+        self.engine.poll_timeout()
+    }
+
+    /// What time it is.
+    #[must_use]
+    pub fn now(&self) -> Mono {
+        self.now.mono
+    }
+
+    /// Time passes until then, and what is due is done.
+    pub fn wait_until(&mut self, at: Mono) {
+        let ms = at.since(self.now.mono);
+        self.now = Now { mono: at, wall: Wall(self.now.wall.0 + ms) };
+        self.engine.handle_timeout(self.now);
+        self.carry_out(None);
     }
 
     fn carry_out(&mut self, watched: Option<ConnId>) -> Vec<u8> {
@@ -116,10 +151,10 @@ impl Bare {
                     self.dialed.insert(id);
                     self.engine.complete(self.now, Completion::Dialed(id, Ok(())));
                 }
+                Action::Send { bytes, .. } => self.datagrams.push(bytes),
                 Action::Finish(_)
                 | Action::Close(_)
                 | Action::Read { .. }
-                | Action::Send { .. }
                 | Action::Resolve(..)
                 | Action::Report(_)
                 | Action::Audit(_)

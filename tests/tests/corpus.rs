@@ -35,7 +35,7 @@ macro_rules! replays {
     };
 }
 
-replays! { http_answer http_body http_connection http_head isymphony_filters multipart proxy publish_body query sip_message sip_stream wcs_answer ws_handshake ws_session xms_xml }
+replays! { http_answer http_body http_connection http_head isymphony_filters multipart proxy publish_body query sip_endpoint sip_message sip_packages sip_stream wcs_answer ws_handshake ws_session xms_xml }
 
 #[test]
 fn every_program_has_its_body_and_its_corpus() {

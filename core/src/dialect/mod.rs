@@ -151,8 +151,8 @@ pub trait Dialect: std::fmt::Debug + Send {
     /// Serves a request that was taken; it is answered now or later, through the hub.
     fn serve(&mut self, hub: &mut Hub, asker: Asker, head: &Head<'_>, content: &[u8]);
 
-    /// A fault in this dialect's own form.
-    fn refusal(&self, fault: Fault) -> Reply;
+    /// A fault in this dialect's own form, at one of its addresses.
+    fn refusal(&self, path: &str, fault: Fault) -> Reply;
 
     /// An accepted event, in log order: finds the feeds that want it and renders it, once.
     fn publish(&mut self, hub: &mut Hub, seq: Seq, record: &Record, event: &Arc<Event>);

@@ -62,8 +62,6 @@ impl Engine {
             return self.open_flow(id);
         }
         flow.stage = Stage::Handshaking;
-        conn.patience = self.hub.now.mono.plus_ms(self.hub.config.limits.tls_handshake_ms);
-        self.hub.arm(id);
         self.hub.flush(id);
     }
 

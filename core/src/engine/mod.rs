@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use crate::dialect::{self, Dialect};
 use crate::event::channel::Channel;
 use crate::event::output::Output;
-use crate::ground::config::{Config, Place, Protocol, Sip};
+use crate::ground::config::{Config, Place, Protocol};
 use crate::ground::deadline::Due;
 use crate::ground::id::{ConnId, ListenerId};
 use crate::ground::stats::Stats;
@@ -250,8 +250,7 @@ impl Engine {
                     listener.reload(new.clone());
                 }
                 let old = &mut self.hub.config;
-                let (demo, listen) = (old.demo, std::mem::take(&mut old.sip.listen));
-                let sip = Sip { listen, ..config.sip.clone() };
+                let (demo, sip) = (old.demo, std::mem::take(&mut old.sip));
                 self.hub.config = Config { listeners, demo, sip, ..*config };
                 self.hub.reset_outgoing();
                 for dialect in &mut self.dialects {

@@ -108,7 +108,7 @@ impl Engine {
             return;
         }
         for (conn, request, speaker) in self.hub.take_undurable() {
-            let reply = self.dialects[usize::from(speaker)].refusal(NO_ROOM).with("Retry-After", RETRY_S);
+            let reply = self.dialects[usize::from(speaker)].refusal("", NO_ROOM).with("Retry-After", RETRY_S);
             self.hub.reply(conn, request, reply);
         }
     }

@@ -94,7 +94,7 @@ impl Engine {
                     Err(fault) => return self.fault(id, fault),
                     Ok(head) => {
                         let responder = self.responder(id, &head);
-                        let reply = self.in_own_form(responder, TOO_LARGE);
+                        let reply = self.in_own_form(responder, head.path, TOO_LARGE);
                         self.answer_now(id, &head, reply);
                     }
                 },
@@ -122,7 +122,7 @@ impl Engine {
         }
         self.hub.leave_checks(id);
         let verdict = match self.too_fast(asker, head) {
-            Some(fault) => Verdict::Refuse(self.no_entry(id, responder, fault)),
+            Some(fault) => Verdict::Refuse(self.no_entry(id, responder, head, fault)),
             None => verdict,
         };
         self.begin(responder, asker, verdict, head, bytes, input);
@@ -138,10 +138,10 @@ impl Engine {
     ) -> Verdict {
         self.hub.begin_judging(asker.conn);
         if let Some(fault) = fault {
-            return Verdict::Refuse(self.no_entry(asker.conn, responder, fault));
+            return Verdict::Refuse(self.no_entry(asker.conn, responder, head, fault));
         }
         if self.is_shut_out(asker) {
-            return Verdict::Refuse(self.in_own_form(responder, NOT_FROM_THERE));
+            return Verdict::Refuse(self.in_own_form(responder, head.path, NOT_FROM_THERE));
         }
         let at = match responder {
             Responder::Dialect(at) => at,
@@ -153,7 +153,9 @@ impl Engine {
         let verdict = self.dialects[at].judge(&mut self.hub, asker, head);
         let changes = !matches!(head.method, "GET" | "HEAD" | "OPTIONS");
         if changes && self.hub.full && matches!(verdict, Verdict::Take { .. }) {
-            return Verdict::Refuse(self.in_own_form(responder, NO_ROOM).with("Retry-After", RETRY_S));
+            return Verdict::Refuse(
+                self.in_own_form(responder, head.path, NO_ROOM).with("Retry-After", RETRY_S),
+            );
         }
         verdict
     }
@@ -181,7 +183,7 @@ impl Engine {
             Verdict::Take { content_max, pipelined } => {
                 if matches!(head.framing, crate::wire::http::head::Framing::Length(n) if n > content_max) {
                     let close = !server.refuse(now, head, &config.limits);
-                    let reply = Reply { close, ..self.in_own_form(responder, TOO_LARGE) };
+                    let reply = Reply { close, ..self.in_own_form(responder, head.path, TOO_LARGE) };
                     return self.answer_now(id, head, reply);
                 }
                 match server.admit(now, head, bytes, content_max, input, &config.limits) {
@@ -240,16 +242,16 @@ impl Engine {
         }
     }
 
-    fn in_own_form(&self, responder: Responder, fault: Fault) -> Reply {
+    fn in_own_form(&self, responder: Responder, path: &str, fault: Fault) -> Reply {
         match responder {
-            Responder::Dialect(at) => self.dialects[at].refusal(fault),
+            Responder::Dialect(at) => self.dialects[at].refusal(path, fault),
             Responder::Operations | Responder::Nobody => problem(fault.status, fault.reason),
         }
     }
 
     /// What a peer hears for which there is no room, or whose proxy makes no sense.
-    fn no_entry(&self, id: ConnId, responder: Responder, fault: Fault) -> Reply {
-        let mut reply = self.in_own_form(responder, fault);
+    fn no_entry(&self, id: ConnId, responder: Responder, head: &Head<'_>, fault: Fault) -> Reply {
+        let mut reply = self.in_own_form(responder, head.path, fault);
         reply.close = self.hub.conns.get(id).is_some_and(|conn| conn.surplus);
         if fault.status == 503 { reply.with("Retry-After", "1") } else { reply }
     }
@@ -267,8 +269,10 @@ impl Engine {
         let Some(server) = self.server(id) else { return };
         let head = server.gathering().map(<[u8]>::to_vec);
         let head = head.as_deref().and_then(|head| parse(head, fields_max).ok());
-        let responder = head.map_or(Responder::Nobody, |head| self.responder(id, &head));
-        let mut reply = self.in_own_form(responder, fault);
+        let mut reply = match &head {
+            Some(head) => self.in_own_form(self.responder(id, head), head.path, fault),
+            None => problem(fault.status, fault.reason),
+        };
         reply.close = true;
         let Some(server) = self.server(id) else { return };
         let request = server.open(UNREADABLE, true);

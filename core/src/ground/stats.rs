@@ -49,6 +49,43 @@ impl NotSent {
     }
 }
 
+/// What SIP counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SipStats {
+    /// Datagrams and beginnings of a stream that are no SIP, or broken.
+    pub unreadable: u64,
+    /// Copies of our requests.
+    pub copies_sent: u64,
+    /// Copies of requests that came.
+    pub copies_received: u64,
+    /// Answers that belong to no request.
+    pub stray_responses: u64,
+    /// Requests without a subscription behind them that were answered.
+    pub strangers_answered: u64,
+    /// Such requests that were dropped because there were too many of them.
+    pub strangers_dropped: u64,
+    /// Requests that were dropped because too many others are remembered.
+    pub requests_dropped: u64,
+    /// Connections that were closed because there are too many.
+    pub flows_refused: u64,
+    /// Bodies that are not what their package promises.
+    pub bodies_unreadable: u64,
+}
+
+impl SipStats {
+    fn merge(&mut self, other: &SipStats) {
+        self.unreadable += other.unreadable;
+        self.copies_sent += other.copies_sent;
+        self.copies_received += other.copies_received;
+        self.stray_responses += other.stray_responses;
+        self.strangers_answered += other.strangers_answered;
+        self.strangers_dropped += other.strangers_dropped;
+        self.requests_dropped += other.requests_dropped;
+        self.flows_refused += other.flows_refused;
+        self.bodies_unreadable += other.bodies_unreadable;
+    }
+}
+
 /// What one engine counted; [`Stats::merge`] adds another's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -64,6 +101,8 @@ pub struct Stats {
     pub datagrams_sent: u64,
     /// Of these, those that their socket did not take.
     pub datagrams_dropped: u64,
+    /// What SIP counted.
+    pub sip: SipStats,
     /// Calls that were answered, whatever the status.
     pub calls_answered: u64,
     /// Calls without an answer.
@@ -216,6 +255,7 @@ impl Stats {
         self.datagrams_received += other.datagrams_received;
         self.datagrams_sent += other.datagrams_sent;
         self.datagrams_dropped += other.datagrams_dropped;
+        self.sip.merge(&other.sip);
         self.calls_answered += other.calls_answered;
         self.calls_failed += other.calls_failed;
         self.connections_accepted += other.connections_accepted;

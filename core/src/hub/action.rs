@@ -134,7 +134,7 @@ pub enum Completion {
     Recovered,
     /// The document that [`Action::Report`] asked for.
     Report(u64, Vec<u8>),
-    /// A new configuration. Listeners stay as they are.
+    /// A new configuration. Listeners stay as they are, and `[sip]` does.
     Reloaded(Box<Config>),
     /// Stop: end the streams cleanly and close what is idle. [`crate::Engine::is_drained`] says when all is closed.
     Stop,

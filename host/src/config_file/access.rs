@@ -21,7 +21,7 @@ const NAME: &str = "a name of 1 to 64 bytes, each once, without colons and contr
 const USERS: &str = "a list of users such as [{ name = \"ann\", password_hash = \"$argon2id$...\" }]";
 const TOKENS: &str = "a list of tokens such as [{ name = \"pbx\", sha256 = \"...\", may = [\"publish\"] }]";
 const SHA256: &str = "the SHA-256 of the token, 64 hexadecimal digits";
-const MAY: &str = "one or more of \"publish\", \"read\", \"admin\"";
+const MAY: &str = "one or more of \"publish\", \"read\", \"subscribe\", \"admin\"";
 const ONLY: &str =
     "canonical field names with the value that each must have, such as { username = \"mike\" }";
 
@@ -94,9 +94,11 @@ fn token<'t>(
     };
     let only = item("only").map(|item| only(reader, item)).unwrap_or_default();
     if let Some(item) = item("may").filter(|_| !only.is_everything())
-        && may.is_some_and(|may| may.admin)
+        && may.is_some_and(|may| may.admin || may.subscribe)
     {
-        reader.problem(item, "an admin sees all there is, allowed: \"admin\" for tokens without `only`");
+        let right = if may.is_some_and(|may| may.admin) { "an admin" } else { "a SIP subscription" };
+        let allowed = "allowed: \"admin\" and \"subscribe\" for tokens without `only`";
+        reader.problem(item, &format!("{right} sees all there is, {allowed}"));
     }
     Some(Token { name: name?, sha256: sha256?, may: may?, only })
 }

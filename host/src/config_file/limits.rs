@@ -8,9 +8,6 @@ use toml::de::DeTable;
 
 use super::reader::{Keys, Reader};
 
-/// Rows that are planned and this version does not have.
-const LATER: &[&str] = &["sep_subscriptions"];
-
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const TIB: u64 = 1 << 40;
@@ -19,7 +16,7 @@ const DAY_MS: u64 = 86_400_000;
 /// Reads the table.
 pub(super) fn read<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>, limits: &mut Limits) {
     let names: Vec<&str> = Limits::ROWS.iter().map(|row| row.name).collect();
-    for item in reader.entries("[limits]", table, Keys { known: &names, later: LATER }) {
+    for item in reader.entries("[limits]", table, Keys { known: &names, later: &[] }) {
         let default = Limits::ROWS.iter().find(|row| row.name == item.key).map_or(0, |row| row.default);
         let range = bounds(item.key);
         let value = if item.key.ends_with("_ms") {
@@ -66,6 +63,10 @@ pub(super) fn bounds(name: &str) -> RangeInclusive<u64> {
         // The text is read into memory, and the depth bounds nothing but itself.
         "isymphony_message_bytes" => KIB..=16 * MIB,
         "isymphony_depth" => 3..=128,
+        // The document nests four elements, its lists more.
+        "sep_depth" => 4..=128,
+        "sep_body_bytes" => KIB..=1_024 * MIB,
+        "sep_expires_ms" => 1_000..=3_650 * DAY_MS,
         "log_readers" => 1..=10_000,
         "retained_ms" => 1_000..=3_650 * DAY_MS,
         _ if name.ends_with("_ms") => 1..=30 * DAY_MS,

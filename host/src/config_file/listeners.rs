@@ -20,7 +20,7 @@ pub(super) const TLS_KEYS: Keys<'_> =
 pub(super) const CERTIFICATE_KEYS: Keys<'_> = Keys { known: &["cert", "key"], later: &[] };
 
 /// Dialects that are planned and this version does not have.
-const LATER_DIALECTS: &[&str] = &["sep", "isr"];
+const LATER_DIALECTS: &[&str] = &["isr"];
 const LISTENERS_MAX: usize = 64;
 const CERTIFICATES_MAX: usize = 1_000;
 const ADDRESS: &str = "an IP address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"";

@@ -15,6 +15,7 @@ mod outbox;
 mod peer_tls;
 mod reader;
 mod sections;
+mod sep;
 mod sip;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ const KEYS: Keys<'_> = Keys {
         "xms",
         "isymphony",
         "wcs",
+        "sep",
         "sip",
         "metrics",
         "limits",
@@ -51,7 +53,7 @@ const KEYS: Keys<'_> = Keys {
         "isr",
         "outbox",
     ],
-    later: &["sep", "source", "tls", "users"],
+    later: &["source", "tls", "users"],
 };
 
 /// What a file says.
@@ -125,8 +127,11 @@ fn top_level<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>, read: &mut Con
     }
     if let Some(table) = section(reader, "sip") {
         read.config.sip = sip::read(reader, table, read.config.limits.tls_sessions);
-        read.config.sep.served = read.config.sip.is_on();
     }
+    if let Some(table) = section(reader, "sep") {
+        read.config.sep = sep::read(reader, table);
+    }
+    sep::settle(&mut read.config.sep, &read.config.sip);
     if let Some(item) = find("listener") {
         read.listeners = listeners::listeners(reader, item, read.config.limits.tls_sessions);
     }

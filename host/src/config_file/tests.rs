@@ -4,8 +4,8 @@ use offhook_core::ground::limits::Limits;
 
 use super::reader::Keys;
 use super::{
-    ConfigFile, KEYS, access, destinations, isymphony, listeners, outbox, parse, peer_tls, sections, sip,
-    wcs, xms,
+    ConfigFile, KEYS, access, destinations, isymphony, listeners, outbox, parse, peer_tls, sections, sep,
+    sip, wcs, xms,
 };
 
 const EXAMPLE: &str = include_str!("../../../offhook.example.toml");
@@ -187,11 +187,11 @@ fn wrong_values_are_named_with_line_key_and_what_is_allowed() {
         ),
         (
             "[[listener]]\naddress = \"[::1]:80\"\ndialects = [\"xmss\"]",
-            "t.toml:3: [[listener]] dialects: found \"xmss\", allowed: a list of at least one of xms, native, isymphony, wcs",
+            "t.toml:3: [[listener]] dialects: found \"xmss\", allowed: a list of at least one of xms, native, isymphony, wcs, sep",
         ),
         (
             "[[listener]]\naddress = \"[::1]:80\"\ndialects = []",
-            "t.toml:3: [[listener]] dialects: found [], allowed: a list of at least one of xms, native, isymphony, wcs",
+            "t.toml:3: [[listener]] dialects: found [], allowed: a list of at least one of xms, native, isymphony, wcs, sep",
         ),
         (
             "[listener]\naddress = \"[::1]:80\"",
@@ -253,6 +253,32 @@ fn paths_that_are_ours_or_no_paths_are_refused() {
 }
 
 #[test]
+fn sep_is_served_where_sip_is_spoken() {
+    let sep = accepted("").config.sep;
+    assert!(!sep.served && sep.users.is_empty() && sep.allow.is_none());
+    for (text, domain) in [
+        ("[sip]\nlisten = [\"udp:127.0.0.1:5060\"]", "127.0.0.1"),
+        ("[sip]\nlisten = [\"udp:[::1]:5060\"]", "[::1]"),
+        ("[sip]\nlisten = [\"udp:0.0.0.0:5060\"]\nhost = \"sip.example.com\"", "sip.example.com"),
+        ("[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n[sep]\ndomain = \"example.com\"", "example.com"),
+    ] {
+        let sep = accepted(text).config.sep;
+        assert!(sep.served && sep.domain == domain, "{text}: {sep:?}");
+    }
+    let sep = accepted("[sep]\nallow = [\"10.0.0.0/8\"]\npublic_url = \"https://a.example\"").config.sep;
+    assert_eq!(sep.public_url.as_deref(), Some("https://a.example"));
+    assert!(!sep.served && sep.allow.is_some_and(|allow| allow.len() == 1));
+    for (text, problem) in [
+        ("[sep]\ndomain = \"a b\"", "t.toml:2: [sep] domain: found \"a b\", allowed: a host name"),
+        ("[sep]\ndomain = \"a:80\"", "t.toml:2: [sep] domain: found \"a:80\", allowed: a host name"),
+        ("[sep]\npublic_url = \"a\"", "t.toml:2: [sep] public_url: found \"a\", allowed: http://"),
+    ] {
+        let found = parse("t.toml", text).expect_err(text);
+        assert!(found.starts_with(problem), "{found}");
+    }
+}
+
+#[test]
 fn unknown_keys_and_keys_to_come() {
     for (text, problem) in [
         ("[xms]\nkeepaliv = 1", "t.toml:2: [xms] keepaliv: unknown key, did you mean \"keepalive\"?"),
@@ -264,12 +290,11 @@ fn unknown_keys_and_keys_to_come() {
             "[limits]\nconnection = 1",
             "t.toml:2: [limits] connection: unknown key, did you mean \"connections\"?",
         ),
-        ("[limits]\nsep_subscriptions = 1", "t.toml:2: [limits] sep_subscriptions: not in this version yet"),
-        ("\n[sep]\ndomain = \"x\"", "t.toml:2: [sep]: not in this version yet"),
+        ("[sep]\nuser = []", "t.toml:2: [sep] user: unknown key, did you mean \"users\"?"),
         (
-            "[[listener]]\naddress = \"[::1]:0\"\ndialects = [\"xms\", \"sep\"]",
-            "t.toml:3: [[listener]] dialects: \"sep\" is not in this version yet; allowed: a list of at least one of \
-             xms, native, isymphony, wcs",
+            "[[listener]]\naddress = \"[::1]:0\"\ndialects = [\"xms\", \"isr\"]",
+            "t.toml:3: [[listener]] dialects: \"isr\" is not in this version yet; allowed: a list of at least one of \
+             xms, native, isymphony, wcs, sep",
         ),
     ] {
         refused(text, problem);
@@ -323,7 +348,7 @@ fn the_example_is_accepted_with_and_without_its_comments() {
 #[test]
 fn the_example_is_complete() {
     let whole = whole_example();
-    let sections: [Keys<'_>; 26] = [
+    let sections: [Keys<'_>; 27] = [
         KEYS,
         listeners::LISTENER_KEYS,
         listeners::TLS_KEYS,
@@ -347,6 +372,7 @@ fn the_example_is_complete() {
         wcs::POLICY_KEYS,
         sip::KEYS,
         sip::CREDENTIAL_KEYS,
+        sep::KEYS,
         outbox::KEYS,
         outbox::RETRY_KEYS,
         outbox::DEAD_KEYS,

@@ -79,7 +79,7 @@ fn path<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Option<String> {
     None
 }
 
-fn url<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Option<String> {
+pub(super) fn url<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Option<String> {
     let allowed =
         "http:// or https:// with a host and, if need be, a port, such as \"https://events.example.com\"";
     let text = reader.text(item, allowed)?;

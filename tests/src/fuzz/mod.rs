@@ -16,7 +16,9 @@ pub mod proxy;
 pub mod publish_body;
 pub mod query;
 mod replies;
+pub mod sip_endpoint;
 pub mod sip_message;
+pub mod sip_packages;
 pub mod sip_stream;
 mod split;
 pub mod wcs_answer;
@@ -38,7 +40,9 @@ pub const TARGETS: &[Target] = &[
     ("proxy", proxy::run),
     ("publish_body", publish_body::run),
     ("query", query::run),
+    ("sip_endpoint", sip_endpoint::run),
     ("sip_message", sip_message::run),
+    ("sip_packages", sip_packages::run),
     ("sip_stream", sip_stream::run),
     ("wcs_answer", wcs_answer::run),
     ("ws_handshake", ws_handshake::run),

@@ -154,6 +154,7 @@ fn bad_input_gets_a_problem_document() {
     let text = request("POST", JSON, "Content-Type: application/json\r\n", "{\"package\":");
     assert_problem(&world.ask_alone(text), 400);
     assert_problem(&world.ask_alone(json("PATCH", JSON, &wish())), 405);
+    assert_problem(&world.ask_alone(json("POST", JSON, &with("package", json!("x".repeat(262_144))))), 413);
     assert_problem(&world.ask_alone(get(&format!("{JSON}/x"))), 404);
     assert_eq!(world.kept_records().len(), before, "nothing was made");
     let path = made(&mut world);

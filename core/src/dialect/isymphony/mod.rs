@@ -120,7 +120,7 @@ impl Dialect for Isymphony {
         self.open(hub, asker, head);
     }
 
-    fn refusal(&self, fault: Fault) -> Reply {
+    fn refusal(&self, _path: &str, fault: Fault) -> Reply {
         problem::problem(fault.status, fault.reason)
     }
 

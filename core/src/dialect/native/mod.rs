@@ -85,7 +85,7 @@ impl Dialect for Native {
         }
     }
 
-    fn refusal(&self, fault: Fault) -> Reply {
+    fn refusal(&self, _path: &str, fault: Fault) -> Reply {
         problem::problem(fault.status, fault.reason)
     }
 

@@ -116,7 +116,7 @@ impl Dialect for Deliveries {
         }
     }
 
-    fn refusal(&self, fault: Fault) -> Reply {
+    fn refusal(&self, _path: &str, fault: Fault) -> Reply {
         problem::problem(fault.status, fault.reason)
     }
 

@@ -15,6 +15,8 @@ pub mod render;
 pub mod rlmi;
 mod routes;
 pub mod state;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -213,7 +215,8 @@ impl Sep {
     /// Says that resources have changed, by so many versions: with a new one goes a callback. Shard 0 applies it at once,
     /// so that the next thing that it says builds on it.
     fn tell(&mut self, hub: &mut Hub, id: Uuid, versions: u64, told: Told) {
-        let Some(subscription) = self.subscriptions.get_mut(id) else { return };
+        let known = self.subscriptions.get_mut(id);
+        let Some(subscription) = known.filter(|s| s.ended.is_none_or(|ended| !ended.over)) else { return };
         let (step, version) = (subscription.step + 1, subscription.version + versions);
         let state = Told { step, version, ..told };
         let last = state.last;
@@ -370,8 +373,8 @@ impl Dialect for Sep {
         self.serve_request(hub, asker, head, content);
     }
 
-    fn refusal(&self, fault: Fault) -> Reply {
-        render::error(fault.status, fault.reason)
+    fn refusal(&self, path: &str, fault: Fault) -> Reply {
+        routes::face(path).refusal(fault.status, fault.reason)
     }
 
     /// Its own events leave through others.
@@ -495,6 +498,7 @@ impl Dialect for Sep {
     fn stats(&self, hub: &Hub, stats: &mut Stats) {
         if hub.place.shard.0 == 0 {
             stats.sep_subscriptions = self.subscriptions.living();
+            stats.sip = self.agent.stats();
         }
     }
 }

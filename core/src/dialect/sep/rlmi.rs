@@ -39,8 +39,8 @@ pub struct Instance {
     pub body: Option<Body>,
 }
 
-/// What is known of one entry's lists beside their resources. It is lost with the process, without harm: the first
-/// NOTIFY after a SUBSCRIBE is taken whatever it says.
+/// What is known of the lists of one SIP dialog beside their resources: each has its own, made anew with it. It is lost
+/// with the process, without harm: the first NOTIFY after a SUBSCRIBE is taken whatever it says.
 #[derive(Clone, Debug)]
 pub struct Lists {
     resources_max: usize,

@@ -78,6 +78,11 @@ fn place(path: &str) -> Option<(Face, Place<'_>)> {
     })
 }
 
+/// In which words requests for a path are answered.
+pub(super) fn face(path: &str) -> Face {
+    place(path).map_or(Face::Xml, |(face, _)| face)
+}
+
 /// What an address does.
 fn methods(place: Place<'_>) -> &'static str {
     match place {

@@ -370,7 +370,7 @@ impl Dialect for Wcs {
         self.socket_closed(hub, stream.tag);
     }
 
-    fn refusal(&self, fault: Fault) -> Reply {
+    fn refusal(&self, _path: &str, fault: Fault) -> Reply {
         problem::problem(fault.status, fault.reason)
     }
 

@@ -147,7 +147,7 @@ impl Dialect for Xms {
         self.serve_request(hub, asker, head, content);
     }
 
-    fn refusal(&self, fault: Fault) -> Reply {
+    fn refusal(&self, _path: &str, fault: Fault) -> Reply {
         render::error(fault.status, fault.reason)
     }
 

@@ -51,7 +51,7 @@ impl Dialect for Echo {
         Verdict::Refuse(problem(404, "no HTTP here"))
     }
     fn serve(&mut self, _: &mut Hub, _: Asker, _: &Head<'_>, _: &[u8]) {}
-    fn refusal(&self, fault: Fault) -> Reply {
+    fn refusal(&self, _path: &str, fault: Fault) -> Reply {
         problem(fault.status, fault.reason)
     }
     fn publish(&mut self, _: &mut Hub, _: Seq, _: &Record, _: &Arc<Event>) {}

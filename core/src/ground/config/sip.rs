@@ -46,6 +46,15 @@ impl Sip {
         !self.listen.is_empty()
     }
 
+    /// Whether this says the same as another but for its sockets.
+    #[must_use]
+    pub fn speaks_as(&self, other: &Sip) -> bool {
+        let Sip { listen: _, proxy, credentials, requests_per_second, from, host, tls } = self;
+        (proxy, credentials, requests_per_second)
+            == (&other.proxy, &other.credentials, &other.requests_per_second)
+            && (from, host, tls) == (&other.from, &other.host, &other.tls)
+    }
+
     /// The addresses of one transport, in their order: of UDP that is the number in `via`.
     pub fn addresses(&self, transport: SipTransport) -> impl Iterator<Item = SocketAddr> {
         self.listen.iter().filter(move |l| l.transport == transport).map(|l| l.address)
@@ -139,6 +148,23 @@ mod tests {
         ] {
             let listener = SipListener { transport, address: address.parse().unwrap(), tls: None };
             assert_eq!(listener.to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn whatever_else_differs_is_seen() {
+        let sip = Sip::default();
+        let socket =
+            SipListener { transport: SipTransport::Udp, address: "127.0.0.1:1".parse().unwrap(), tls: None };
+        assert!(sip.speaks_as(&Sip { listen: vec![socket], ..Sip::default() }));
+        for other in [
+            Sip { proxy: Some("sip:a".into()), ..Sip::default() },
+            Sip { requests_per_second: 1, ..Sip::default() },
+            Sip { from: Some("sip:a@b".into()), ..Sip::default() },
+            Sip { host: Some("b".into()), ..Sip::default() },
+            Sip { tls: Tls { insecure: true, ..Tls::default() }, ..Sip::default() },
+        ] {
+            assert!(!sip.speaks_as(&other), "{other:?}");
         }
     }
 

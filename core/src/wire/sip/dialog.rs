@@ -126,7 +126,7 @@ impl Dialog {
     /// The next request in the dialog, with its route and the fields that name the dialog (section 12.2.1.1). `local`
     /// and `remote` are the URIs of both sides.
     pub fn request(&mut self, method: &str, local: &str, remote: &str) -> Message {
-        self.cseq += 1;
+        self.cseq = self.cseq.saturating_add(1);
         let strict = self.route.first().and_then(|first| strict_router(first));
         let mut request = Message::request(method, strict.as_deref().unwrap_or(&self.target));
         for route in self.route.iter().skip(usize::from(strict.is_some())) {
@@ -159,13 +159,6 @@ impl Dialog {
         let Some(target) = contact(message).filter(|target| *target != self.target) else { return false };
         self.target = target;
         true
-    }
-
-    /// What the peer has put into it, in bytes.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        let route: usize = self.route.iter().map(|route| route.len()).sum();
-        self.remote_tag.len() + route + self.target.len()
     }
 }
 

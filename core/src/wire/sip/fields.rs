@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memmem;
+use memchr::memchr_iter;
 
 use super::grammar;
 
@@ -207,9 +207,12 @@ impl<'a> Lines<'a> {
 
     /// A line without its end.
     fn take(&mut self) -> Option<&'a [u8]> {
-        let end = memmem::find(self.rest, b"\r\n");
-        let line = &self.rest[..end.unwrap_or(self.rest.len())];
-        self.rest = &self.rest[end.map_or(self.rest.len(), |at| at + 2)..];
+        let is_end = |at: &usize| *at > 0 && self.rest[at - 1] == b'\r';
+        let (line, rest) = match memchr_iter(b'\n', self.rest).find(is_end) {
+            Some(at) => (&self.rest[..at - 1], &self.rest[at + 1..]),
+            None => (self.rest, &[][..]),
+        };
+        self.rest = rest;
         (!line.is_empty()).then_some(line)
     }
 }

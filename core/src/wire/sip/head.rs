@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use super::fields::{self, Fields, Lines};
 use super::grammar::{self, WHITE};
@@ -127,11 +127,13 @@ fn read_field(line: &[u8], fields: &mut Fields, fields_max: usize) -> Result<(),
     if !grammar::is_token(name) {
         return bad("a header field's name is malformed");
     }
-    let value = String::from_utf8_lossy(&line[colon + 1..]);
-    let text = value.trim_matches(WHITE);
-    if text.contains(['\r', '\n']) {
+    let value = &line[colon + 1..];
+    if memchr2(b'\r', b'\n', value).is_some() {
         return bad("a line of the head does not end with CR LF");
     }
+    let text = str::from_utf8(value).map_or_else(|_| String::from_utf8_lossy(value), Cow::Borrowed);
+    let is_text = matches!(text, Cow::Borrowed(_));
+    let text = text.trim_matches(WHITE);
     let name = fields::registered(name);
     if name == "Via" {
         // One hop a line, so that the first line is the first hop.
@@ -139,7 +141,7 @@ fn read_field(line: &[u8], fields: &mut Fields, fields_max: usize) -> Result<(),
     } else {
         fields.add(name, text.into());
     }
-    if let Cow::Owned(_) = value { bad("a header field's value is not UTF-8") } else { Ok(()) }
+    if is_text { Ok(()) } else { bad("a header field's value is not UTF-8") }
 }
 
 /// What every message must have, each once (section 8.1.1), what most have, and whether it can be read.

@@ -62,9 +62,9 @@ impl Message {
     #[must_use]
     pub fn response(to: &Message, status: u16, reason: &str) -> Message {
         let mut fields = Fields::default();
-        to.fields.lines("Via").for_each(|hop| fields.push("Via", hop));
+        to.fields.lines("Via").for_each(|hop| fields.add("Via".into(), hop.into()));
         for name in ["From", "To", "Call-ID", "CSeq"] {
-            to.fields.get(name).into_iter().for_each(|value| fields.push(name, value));
+            to.fields.get(name).into_iter().for_each(|value| fields.add(name.into(), value.into()));
         }
         Message { start: Start::Response { status, reason: reason.into() }, fields, body: Vec::new() }
     }

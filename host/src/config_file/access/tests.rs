@@ -121,17 +121,23 @@ fn problems_of_tokens_are_named_and_no_secret_is_shown() {
         ),
         (
             format!("{{ name = \"pbx\", sha256 = \"{SHA256}\" }}"),
-            ": may is missing; allowed: one or more of \"publish\", \"read\", \"admin\"",
+            ": may is missing; allowed: one or more of \"publish\", \"read\", \"subscribe\", \"admin\"",
         ),
         (
             format!("{{ name = \"pbx\", sha256 = \"{SHA256}\", may = [\"write\"] }}"),
-            ".may: found \"write\", allowed: one or more of \"publish\", \"read\", \"admin\"",
+            ".may: found \"write\", allowed: one or more of \"publish\", \"read\", \"subscribe\", \"admin\"",
         ),
         (
             format!(
                 "{{ name = \"pbx\", sha256 = \"{SHA256}\", may = [\"admin\"], only = {{ username = \"a\" }} }}"
             ),
-            ".may: an admin sees all there is, allowed: \"admin\" for tokens without `only`",
+            ".may: an admin sees all there is, allowed: \"admin\" and \"subscribe\" for tokens without `only`",
+        ),
+        (
+            format!(
+                "{{ name = \"crm\", sha256 = \"{SHA256}\", may = [\"read\", \"subscribe\"], only = {{ username = \"a\" }} }}"
+            ),
+            ".may: a SIP subscription sees all there is, allowed: \"admin\" and \"subscribe\" for tokens without `only`",
         ),
     ] {
         refused(&format!("[auth]\ntokens = [{token}]"), &format!(":2: [auth] tokens{problem}"));

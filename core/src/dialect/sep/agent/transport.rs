@@ -9,6 +9,7 @@ use super::{Agent, is_here};
 use crate::ground::config::{SipCredential, SipTransport};
 use crate::ground::deadline::Due;
 use crate::ground::id::ConnId;
+use crate::ground::stats::SipStats;
 use crate::ground::time::Mono;
 use crate::hub::Hub;
 use crate::hub::action::Level;
@@ -73,10 +74,10 @@ fn bracketed(address: SocketAddr) -> Box<str> {
 
 impl Transport {
     pub(super) fn new(hub: &mut Hub) -> Transport {
-        if !is_here(hub) {
+        if !is_here(hub) || hub.config.tls.is_none() {
             return Transport::default();
         }
-        let tls = hub.flow_tls(&hub.config.sip.tls.clone());
+        let tls = hub.flow_tls(&hub.config.sip.tls);
         let tls = tls.map_err(|why| hub.note(Level::Warn, format!("sip: no TLS towards peers: {why}")));
         Transport { tls: tls.ok(), ..Transport::default() }
     }
@@ -94,6 +95,22 @@ impl Transport {
 }
 
 impl Agent {
+    /// What SIP counted.
+    pub fn stats(&self) -> SipStats {
+        let counted = self.subscriber.as_ref().map(Subscriber::counted).unwrap_or_default();
+        SipStats {
+            unreadable: counted.unreadable,
+            copies_sent: counted.copies_sent,
+            copies_received: counted.copies_received,
+            stray_responses: counted.stray_responses,
+            strangers_answered: counted.strangers_answered,
+            strangers_dropped: counted.strangers_dropped,
+            requests_dropped: counted.requests_dropped,
+            flows_refused: counted.flows_refused,
+            bodies_unreadable: self.unreadable,
+        }
+    }
+
     /// A datagram came to one of our sockets.
     pub fn datagram(&mut self, hub: &Hub, via: u16, from: SocketAddr, bytes: &[u8]) {
         if let Some(subscriber) = &mut self.subscriber {

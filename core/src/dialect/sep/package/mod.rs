@@ -241,7 +241,7 @@ pub fn take(
     let changed = is_new_report || held != Some(&incoming);
     Taken {
         unreadable: read.is_err(),
-        items: read.ok().flatten().filter(|_| changed).into_iter().collect(),
+        items: read.ok().flatten().filter(|item| changed && !item.facts.is_empty()).into_iter().collect(),
         body: changed.then_some(incoming),
         is_new_report,
         refresh: false,

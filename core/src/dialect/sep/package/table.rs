@@ -36,10 +36,11 @@ pub(super) struct Shape {
     pub(super) changes: fn(Option<&Element>, &Element) -> Vec<Item>,
 }
 
-/// What is known of an instance beside the document that it shows. It is lost with the process, without harm.
+/// What is known of a SIP dialog beside the document that its instance shows: each has its own, made anew with it, so
+/// that its versions are not compared with those of a dialog before. It is lost with the process, without harm.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Ended {
-    /// The version that was taken last, if that changed nothing else in the document.
+    /// The version that was taken last: the document has an older one if only that changed.
     version: Option<u64>,
     /// Dialogs that were terminated, and when; the latest last.
     dialogs: Vec<(Mono, Box<str>)>,
@@ -105,7 +106,7 @@ pub(super) fn take(
     let old = old.and_then(|held| Document::read(shape, &held.bytes).ok());
     ended.forget_old(now);
     let known = old.as_ref().map(|old| ended.version.unwrap_or(old.version));
-    let refresh = match judge(known, new.version, new.full, first) {
+    let refresh = match judge(known, &new, first, ended.version.is_none()) {
         Judgement::Take { refresh } => refresh,
         Judgement::Discard { refresh } => return Taken { refresh, ..Taken::default() },
     };
@@ -135,7 +136,8 @@ pub(super) fn take(
     if shape.passes_late {
         ended.note(shape, now, old.as_ref(), &root);
     }
-    let items = (shape.changes)(old.as_ref(), &root);
+    let mut items = (shape.changes)(old.as_ref(), &root);
+    items.retain(|item| !item.facts.is_empty());
     let body = Some(Body { content_type: incoming.content_type, bytes });
     Taken { body, refresh, items, ..Taken::default() }
 }
@@ -147,15 +149,17 @@ enum Judgement {
 }
 
 /// Compares versions (RFC 3680 section 5.1, RFC 4235 section 4.3). A full document with the version that is known is
-/// taken: Kamailio calls all of them 0. Where a document answers our own SUBSCRIBE, asking again would bring no other.
-fn judge(known: Option<u64>, version: u64, full: bool, first: bool) -> Judgement {
+/// taken: Kamailio calls all of them 0. So is one that answers our own SUBSCRIBE, or is the first of its dialog or after
+/// a restart: what is shown may be older than all versions. Where a document answers our own SUBSCRIBE, asking again
+/// would bring no other.
+fn judge(known: Option<u64>, new: &Document, first: bool, is_fresh: bool) -> Judgement {
     match known {
-        None => Judgement::Take { refresh: !full && !first },
-        Some(_) if full && first => Judgement::Take { refresh: false },
-        Some(known) if version < known => Judgement::Discard { refresh: true },
-        Some(_) if full => Judgement::Take { refresh: false },
-        Some(known) if version == known => Judgement::Discard { refresh: false },
-        Some(known) => Judgement::Take { refresh: version - known > 1 && !first },
+        None => Judgement::Take { refresh: !new.full && !first },
+        Some(_) if new.full && (first || is_fresh) => Judgement::Take { refresh: false },
+        Some(known) if new.version < known => Judgement::Discard { refresh: true },
+        Some(_) if new.full => Judgement::Take { refresh: false },
+        Some(known) if new.version == known => Judgement::Discard { refresh: false },
+        Some(known) => Judgement::Take { refresh: new.version - known > 1 && !first },
     }
 }
 

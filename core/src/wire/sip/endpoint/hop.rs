@@ -40,9 +40,10 @@ pub(super) struct Hop {
 }
 
 impl Hop {
-    /// The next hop of a request; none if its URI is no SIP URI or asks for a transport that is not spoken here.
+    /// The next hop of a request; none if its URI is no SIP URI, may not stand in a request (RFC 3261 section 19.1.1) or asks
+    /// for a transport that is not spoken here.
     pub(super) fn of(request: &Message, proxy: Option<&Uri>) -> Option<Hop> {
-        let target: Uri = request.uri()?.parse().ok()?;
+        let target: Uri = request.uri()?.parse().ok().filter(|uri: &Uri| uri.headers.is_none())?;
         let top = request.fields.values("Route").next();
         let next = match (top, proxy) {
             (Some(top), _) => {
@@ -110,5 +111,6 @@ mod tests {
         check("sip:192.0.2.7", &["<sip:bill@example.com>"], proxy, Some(("192.0.2.7", 5060, Udp)));
         check("sip:a@b.test", &["nonsense"], None, None);
         check("tel:+1", &[], None, None);
+        check("sip:bill@example.com?Subject=x", &[], None, None);
     }
 }

@@ -207,7 +207,7 @@ impl Endpoint {
             bytes = request.with_via(&self.via(id, nonce, transport, to));
         }
         let way = match (transport, socket) {
-            (Transport::Udp, Some(via)) => {
+            (Transport::Udp, Some((via, to))) => {
                 self.outputs.push_back(Output::Datagram { via, to, bytes });
                 Some(Way::Socket(via))
             }
@@ -323,6 +323,7 @@ impl Endpoint {
                 let Some(request) = self.requests.all.get(&id) else { return };
                 let Some(to) = request.address() else { return };
                 let bytes = request.with_via(&self.via(id, nonce, Transport::Udp, to));
+                let to = self.settings.socket(to).map_or(to, |(_, to)| to);
                 self.counted.copies_sent += 1;
                 self.outputs.push_back(Output::Datagram { via, to, bytes });
             }

@@ -224,6 +224,7 @@ impl Subscriber {
         act(usage, &mut self.agent);
         if usage.is_over(&mut self.agent, now) {
             self.usages.remove(&key);
+            self.drop_stale();
             return;
         }
         let due = usage.due();
@@ -236,7 +237,7 @@ impl Subscriber {
 
     /// Keeps the deadlines from growing beyond what they are for: a NOTIFY may bring one forward again and again.
     fn drop_stale(&mut self) {
-        if self.deadlines.len() > 2 * self.usages.len() + 64 {
+        if self.usages.is_empty() || self.deadlines.len() > 2 * self.usages.len() + 64 {
             let usages = &self.usages;
             self.deadlines
                 .retain(|Reverse((at, key))| usages.get(key).is_some_and(|usage| usage.armed == *at));

@@ -195,6 +195,8 @@ impl Subscription {
         let expires_s = expires_s.unwrap_or(u32::MAX).min(terms.expires_max_s());
         made.expires_in(now.mono, expires_s, true, &mut agent.rng);
         let number = made.number;
+        // Most subscriptions have one dialog for ever.
+        self.dialogs.reserve_exact(1);
         self.dialogs.push(made);
         if self.is_leaving {
             self.flight = None;

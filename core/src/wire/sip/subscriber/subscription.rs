@@ -180,6 +180,7 @@ impl Subscription {
                 ended: Vec::new(),
                 is_leaving: false,
             });
+            subscription.dialogs.reserve_exact(1);
             subscription.dialogs.push(Established {
                 number: saved.dialog,
                 expires: now.mono.plus_ms(left_ms),
@@ -230,7 +231,7 @@ impl Subscription {
         let mut request = match place {
             Place::Dialog(at) => self.dialogs[at].dialog.request("SUBSCRIBE", local, remote),
             Place::Initial => {
-                self.cseq += 1;
+                self.cseq = self.cseq.saturating_add(1);
                 let mut request = Message::request("SUBSCRIBE", &self.uri);
                 request.fields.push("From", format!("<{local}>;tag={}", self.tag));
                 request.fields.push("To", format!("<{remote}>"));
@@ -509,6 +510,13 @@ pub(super) fn resource(uri: Box<str>) -> Box<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_active_subscription_is_small() {
+        use super::super::usage::Usage;
+        let bytes = size_of::<Usage>() + size_of::<Subscription>() + size_of::<Established>();
+        assert!(bytes <= 400, "{bytes} bytes beside the text of URIs and tags");
+    }
 
     #[test]
     fn s57_refreshes_are_spread_earlier_and_never_later_than_the_rule() {

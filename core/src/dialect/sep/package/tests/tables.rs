@@ -127,6 +127,12 @@ fn s24_reg_versions() {
         let got = reg.take_first(&reginfo(version, state, &one("terminated")));
         assert_eq!(got.lines().next().unwrap(), told, "{version} {state}");
     }
+    // Another dialog counts its versions from where it likes, and the first NOTIFY of Kamailio is empty.
+    let mut reg = Instance::of(Package::Reg);
+    reg.take_first(&reginfo(4, "full", &one("active")));
+    reg.ended = Ended::default();
+    assert!(reg.take(&reginfo(1, "full", &one("terminated"))).starts_with("changed\n"));
+    assert_eq!(reg.take(&reginfo(0, "full", &one("active"))), "same refresh");
     // A part of a table that is not known is taken, and the rest asked for.
     let mut reg = Instance::of(Package::Reg);
     assert!(reg.take(&reginfo(7, "partial", &one("active"))).starts_with("changed refresh\n"));

@@ -89,7 +89,7 @@ fn all_forks_are_left() {
     stage.subscriber.unsubscribe(stage.now, KEY);
     stage.collect();
     for last in [stage.request(), stage.request()] {
-        let from = format!("{}", field(&last, "To"));
+        let from = field(&last, "To").to_owned();
         assert_eq!(field(&last, "Expires"), "0");
         stage.answer(&last, 200, &[]);
         assert_eq!(stage.notify_with(&last, 2, "terminated", &[("From", &from)], ""), 200);

@@ -4,7 +4,9 @@
 mod challenges;
 mod ends;
 mod forks;
+mod model;
 mod orderings;
+mod pace;
 mod refreshes;
 mod restarts;
 mod subscribing;
@@ -41,6 +43,18 @@ pub(super) fn wanted() -> Wanted {
     }
 }
 
+/// A subscriber with this seed, and so many requests in a second.
+fn subscriber(seed: u64, requests_per_second: u32) -> Subscriber {
+    let endpoint = endpoint::Settings { udp: vec![us()], requests_per_second, ..Default::default() };
+    let credential = Credential { realm: "*".into(), user: "gateway".into(), password: "secret".into() };
+    let settings = Settings {
+        from: "sip:offhook@example.test".into(),
+        credentials: vec![credential],
+        limits: Limits::default(),
+    };
+    Subscriber::new(Endpoint::new(endpoint, seed), settings, seed)
+}
+
 /// A subscriber, and what it has sent and said.
 pub(super) struct Stage {
     pub(super) subscriber: Subscriber,
@@ -64,15 +78,8 @@ impl Stage {
 
     /// With this seed, and so many requests in a second.
     pub(super) fn with(seed: u64, requests_per_second: u32) -> Stage {
-        let endpoint = endpoint::Settings { udp: vec![us()], requests_per_second, ..Default::default() };
-        let credential = Credential { realm: "*".into(), user: "gateway".into(), password: "secret".into() };
-        let settings = Settings {
-            from: "sip:offhook@example.test".into(),
-            credentials: vec![credential],
-            limits: Limits::default(),
-        };
         Stage {
-            subscriber: Subscriber::new(Endpoint::new(endpoint, seed), settings, seed),
+            subscriber: subscriber(seed, requests_per_second),
             now: BEGINNING,
             requests: VecDeque::new(),
             responses: VecDeque::new(),
@@ -295,11 +302,15 @@ impl Stage {
     /// Nothing of anything is left.
     pub(super) fn assert_empty(&mut self) {
         self.pass(64_000);
-        assert!(self.subscriber.is_empty());
-        assert_eq!(self.subscriber.poll_timeout(), None);
-        assert!(self.subscriber.agent.is_empty());
-        assert!(self.subscriber.deadlines.is_empty());
+        assert_empty(&self.subscriber);
     }
+}
+
+fn assert_empty(subscriber: &Subscriber) {
+    assert!(subscriber.is_empty());
+    assert_eq!(subscriber.poll_timeout(), None);
+    assert!(subscriber.agent.is_empty());
+    assert!(subscriber.deadlines.is_empty());
 }
 
 /// The branch of a request of ours.
