@@ -8,20 +8,9 @@ scratch() {
     scratch="/tmp/${outside##*/}"
 }
 
-# port PROTOCOL: one that was free a moment ago, for SIP over UDP and TCP, say.
+# port: one that nobody has.
 port() {
-    python3 - <<'PYTHON'
-import socket
-while True:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-        udp.bind(("127.0.0.1", 0))
-        try:
-            tcp.bind(udp.getsockname())
-        except OSError:
-            continue
-        print(udp.getsockname()[1])
-        break
-PYTHON
+    python3 "$sip/ports.py"
 }
 
 # kamailio ROOT PORT [DEFINITION...]: starts one, with empty tables; sets `kamailio_process`; its folder in the root is

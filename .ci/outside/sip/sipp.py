@@ -9,10 +9,11 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from xml.sax.saxutils import quoteattr
+
+import ports
 
 KEPT = {"via": "Via:", "from": "From:", "to": "To:", "cseq": "CSeq:", "event": "Event:"}
 OWN = "[local_ip]:[local_port]"
@@ -137,7 +138,7 @@ class Sipp:
         inside = f"/tmp/{self.folder.name}"
         for name, text in files:
             (self.folder / name).write_text(text)
-        self.port = port or free_port(transport)
+        self.port = port or ports.free()
         self.said = open(self.folder / "said", "wb")
         self.process = subprocess.Popen(
             ["chroot", root, "/usr/bin/sipp", *(argument.replace("@", inside + "/") for argument in arguments),
@@ -168,13 +169,6 @@ class Sipp:
             self.process.wait(10)
         self.said.close()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def free_port(transport):
-    kind = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}[transport]
-    with socket.socket(socket.AF_INET, kind) as made:
-        made.bind(("127.0.0.1", 0))
-        return made.getsockname()[1]
 
 
 def listens(transport, port):

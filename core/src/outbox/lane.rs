@@ -2,6 +2,7 @@
 //! at any time, so nothing of it is in the log.
 
 use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, VecDeque};
 
 use foldhash::quality::FixedState;
@@ -116,15 +117,17 @@ impl Lane {
         // Only what is given up unsent can stand behind another; that one is older, so it is found early.
         let before = blocked.then(|| letters.iter().find(|e| e.key == key && e.behind == seq).map(|e| e.seq));
         let before = before.flatten();
-        if self.tails.get(&key) == Some(&seq) {
+        if let Entry::Occupied(mut tail) = self.tails.entry(key)
+            && *tail.get() == seq
+        {
             match before {
-                Some(before) => self.tails.insert(key, before),
-                None => self.tails.remove(&key),
+                Some(before) => tail.insert(before),
+                None => tail.remove(),
             };
         }
         if let Some(before) = before.and_then(|before| letters.get_mut(before)) {
             before.behind = behind;
-        } else if letters.get(behind).is_some_and(|next| next.stage == Stage::Blocked) {
+        } else if behind != Seq(0) && letters.get(behind).is_some_and(|next| next.stage == Stage::Blocked) {
             self.free(letters, behind, None);
         }
     }

@@ -60,6 +60,10 @@ impl Letters {
 
     /// The run that holds `seq`, if any does.
     fn run_of(&self, seq: Seq) -> Option<usize> {
+        // What is under way is mostly the oldest.
+        if self.runs.get(1).is_none_or(|second| seq < second[0].seq) {
+            return self.runs.front().filter(|first| first[0].seq <= seq).map(|_| 0);
+        }
         self.runs.partition_point(|run| run[0].seq <= seq).checked_sub(1)
     }
 

@@ -123,7 +123,8 @@ impl Outbox {
                 format!("outbox: {} failed ten times in a row and rests: {reason}", flight.destination);
             hub.note(Level::Warn, text);
         }
-        self.touch(hub, &flight.destination);
+        self.busy.insert(flight.destination);
+        self.end_turn_later(hub);
     }
 
     /// Nothing of a destination is under way any more.
@@ -394,8 +395,9 @@ fn last_by_patience(entry: &Entry, policy: &Policy) -> Wall {
 
 /// An event's age counts from its own time; whoever sends a dead letter again wants it to arrive now.
 fn last_by_age(entry: &Entry, policy: &Policy) -> Wall {
+    let Some(max_age_ms) = policy.max_age_ms else { return Wall(u64::MAX) };
     let born = if entry.redriven { entry.since } else { entry.event.wall };
-    policy.max_age_ms.map_or(Wall(u64::MAX), |ms| Wall(born.0.saturating_add(ms)))
+    Wall(born.0.saturating_add(max_age_ms))
 }
 
 /// How long to wait after so many attempts.

@@ -77,6 +77,7 @@ macro_rules! conformance {
             http_byte_by_byte, http_pipelining, http_one_connection, http_1_0, http_expect_continue, http_head,
             // SIP
             sip_datagrams, sip_taken_ports, s51_sip_strangers, s46_sip_subscriptions,
+            s43_sip_notify_over_tcp, s46_sip_restarts,
             // The server
             operations, operations_counted,
             shards_read_their_writes, shards_share_streams,

@@ -15,7 +15,7 @@ const REGINFO: &str = "application/reginfo+xml";
 /// SEP with a UDP socket, and a proxy that is the notifier.
 fn config() -> Config {
     let mut config = sep_common::config();
-    let address = "192.0.2.1:5060".parse().unwrap();
+    let address = "192.0.2.1:5060".parse().expect("an address");
     config.sip.listen.push(SipListener { transport: SipTransport::Udp, address, tls: None });
     config.sip.proxy = Some(format!("sip:{PEER}").into());
     config
@@ -29,7 +29,7 @@ fn converse(world: &mut World, notifier: &mut Notifier) {
             return;
         }
         for datagram in sent {
-            assert_eq!(datagram.to, PEER.parse().unwrap());
+            assert_eq!(datagram.to, PEER.parse().expect("an address"));
             let said = notifier.receive(&datagram.bytes);
             said.iter().for_each(|bytes| world.datagram(PEER, 0, bytes));
         }

@@ -27,23 +27,25 @@ pub fn text(event: &Event, epoch: Epoch, seq: Seq, out: &mut Vec<u8>) {
 /// Appends the event as compact JSON: the attributes that CloudEvents names, extensions by name, then the data.
 pub fn json(event: &Event, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"specversion":"1.0""#);
-    let attributes = [
-        ("id", Some(&*event.id)),
-        ("source", Some(&*event.source)),
-        ("type", Some(&*event.event_type)),
-        ("subject", event.subject.as_deref()),
-        ("time", Some(&*event.time)),
-        ("datacontenttype", event.content_type.as_deref()),
-        ("dataschema", event.schema.as_deref()),
+    let attributes: [(&[u8], _); 7] = [
+        (br#","id":"#, Some(&*event.id)),
+        (br#","source":"#, Some(&*event.source)),
+        (br#","type":"#, Some(&*event.event_type)),
+        (br#","subject":"#, event.subject.as_deref()),
+        (br#","time":"#, Some(&*event.time)),
+        (br#","datacontenttype":"#, event.content_type.as_deref()),
+        (br#","dataschema":"#, event.schema.as_deref()),
     ];
     for (name, value) in attributes {
         if let Some(value) = value {
-            member(name, out);
+            out.extend_from_slice(name);
             string(value, out);
         }
     }
     for (name, value) in &event.extensions {
-        member(name, out);
+        out.push(b',');
+        string(name, out);
+        out.push(b':');
         fact(value, out);
     }
     match &event.data {
@@ -85,12 +87,6 @@ pub fn accepted(id: &str, seq: Seq, out: &mut Vec<u8>) {
     out.extend_from_slice(br#","seq":"#);
     decimal(seq.0, out);
     out.push(b'}');
-}
-
-fn member(name: &str, out: &mut Vec<u8>) {
-    out.push(b',');
-    string(name, out);
-    out.push(b':');
 }
 
 /// Appends a value.

@@ -37,8 +37,9 @@ pub(crate) enum Mode {
     Batch,
 }
 
-/// Room for what stands in a request beside its fixed head and its events' texts.
-const VARYING: usize = 512;
+/// Room for what stands in a request beside its fixed head, its signatures and its events. What they take in memory is
+/// more than the names and quotes around their texts.
+const VARYING: usize = 128;
 
 /// One webhook.
 pub(crate) struct Webhook {
@@ -98,7 +99,8 @@ impl Receiver for Webhook {
     fn request(&self, letters: &[Letter<'_>], wall: Wall, _vocabulary: &Vocabulary) -> Vec<u8> {
         let [first, ..] = letters else { return Vec::new() };
         let events: u64 = letters.iter().map(|letter| letter.event.bytes()).sum();
-        let mut out = Vec::with_capacity(self.head.len() + VARYING + events as usize);
+        let signatures = self.secrets.len() * (sign::TEXT + 1);
+        let mut out = Vec::with_capacity(self.head.len() + VARYING + signatures + events as usize);
         out.extend_from_slice(&self.head);
         let mut id = [0; uuid::fmt::Hyphenated::LENGTH];
         let id = message_id(letters).hyphenated().encode_lower(&mut id).as_bytes();

@@ -4,6 +4,10 @@
 //! What is absent here: requests (they are bytes already), redirects, pipelining, sockets, time. Framing is judged as
 //! strictly as that of requests: an answer that two readers could cut in two ways is no answer.
 
+use std::mem::MaybeUninit;
+
+use httparse::ParserConfig;
+
 use super::body::Body;
 use super::head::{FIELDS_MAX, Framing, HeadEnd};
 use crate::ground::limits::Limits;
@@ -204,10 +208,11 @@ impl Client {
 
     /// A whole head came: that of an interim answer, or of the answer.
     fn head(&mut self, wall: Wall, bytes: &[u8], limits: &Limits) -> Result<(), &'static str> {
-        let mut slots = [httparse::EMPTY_HEADER; FIELDS_MAX];
+        let mut slots = [const { MaybeUninit::uninit() }; FIELDS_MAX];
         let room = (limits.head_fields as usize).min(FIELDS_MAX);
-        let mut parsed = httparse::Response::new(&mut slots[..room]);
-        match parsed.parse(bytes) {
+        let mut parsed = httparse::Response::new(&mut []);
+        let config = ParserConfig::default();
+        match config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut slots[..room]) {
             Ok(httparse::Status::Complete(n)) if n == bytes.len() => {}
             Ok(_) => return Err("the head is not one whole head"),
             Err(httparse::Error::TooManyHeaders) => {

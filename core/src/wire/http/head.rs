@@ -2,6 +2,8 @@
 //! (RFC 9112 sections 2 to 6). httparse cuts tokens; what they mean together is decided here, strictly: whoever
 //! sends an ambiguous message gets a 400 and the connection ends, so that no two readers can disagree about it.
 
+use std::mem::MaybeUninit;
+
 use memchr::memchr;
 
 use crate::wire::{Fault, Step};
@@ -96,10 +98,10 @@ impl HeadEnd {
 /// # Errors
 /// The peer's fault, with its status.
 pub fn parse(input: &[u8], fields_max: usize) -> Result<Head<'_>, Fault> {
-    let mut slots = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut slots = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let room = fields_max.min(FIELDS_MAX);
-    let mut request = httparse::Request::new(&mut slots[..room]);
-    match request.parse(input) {
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(input, &mut slots[..room]) {
         Ok(httparse::Status::Complete(n)) if n == input.len() => {}
         Ok(_) => return Err(Fault::bad("the head is not one whole head")),
         Err(httparse::Error::TooManyHeaders) => {

@@ -81,8 +81,8 @@ struct Entry {
     package: Package,
     /// Nobody wants it any more.
     left: bool,
-    /// What its package remembers that the document does not show.
-    ended: package::Ended,
+    /// What its package remembers of each dialog that the document does not show.
+    ended: Vec<(u32, package::Ended)>,
     /// What it showed before its dialog ended: what comes next is compared with that.
     former: Option<package::Body>,
     /// What is known of the lists of a peer that is a list server.
@@ -263,7 +263,7 @@ fn insert(
         uri: uri.into(),
         package: Package::of(&subscription.event),
         left: false,
-        ended: package::Ended::default(),
+        ended: Vec::new(),
         former: None,
         lists: None,
     });

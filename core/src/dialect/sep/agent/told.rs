@@ -5,7 +5,7 @@ use super::super::change::Child;
 use super::super::package::{self, Body, Item};
 use super::super::rlmi::{self, Lists, Notified};
 use super::super::state::{Instance, InstanceState, Resource, Subscription, Subscriptions};
-use super::{Agent, Said};
+use super::{Agent, Entry, Said};
 use crate::hub::Hub;
 use crate::hub::action::Level;
 use crate::log::record;
@@ -172,6 +172,11 @@ impl Agent {
             Some(content) => self.take(hub, key, dialog, held, content, false).0,
             None => held,
         };
+        if let Some(entry) = self.entries.get_mut(key) {
+            // Versions begin anew with the next dialog.
+            entry.ended.retain(|(known, _)| *known != dialog);
+            entry.lists = None;
+        }
         let instance = &mut resource.instances[at];
         (instance.state, instance.reason) = (InstanceState::Terminated, Some(reason.word().into()));
         (instance.status, instance.body) = (status, body);
@@ -199,9 +204,10 @@ impl Agent {
         first: bool,
     ) -> (Option<Body>, bool) {
         let Some(entry) = self.entries.get_mut(key) else { return (held, false) };
+        let package = entry.package;
         let incoming = Body { content_type: content.content_type, bytes: content.bytes };
-        let taken =
-            package::take(entry.package, held.as_ref(), incoming, first, hub.now.mono, &mut entry.ended);
+        let ended = entry.ended_of(dialog);
+        let taken = package::take(package, held.as_ref(), incoming, first, hub.now.mono, ended);
         if taken.refresh
             && let Some(subscriber) = &mut self.subscriber
         {
@@ -236,6 +242,17 @@ impl Agent {
         if !resources.is_empty() {
             self.saying.push_back((subscription.id, Said::Told { resources, dropped: Vec::new() }));
         }
+    }
+}
+
+impl Entry {
+    /// What its package remembers of a dialog.
+    fn ended_of(&mut self, dialog: u32) -> &mut package::Ended {
+        let at = self.ended.iter().position(|(known, _)| *known == dialog).unwrap_or_else(|| {
+            self.ended.push((dialog, package::Ended::default()));
+            self.ended.len() - 1
+        });
+        &mut self.ended[at].1
     }
 }
 

@@ -63,7 +63,8 @@ impl Subscriber {
         self.restore(now, key, wanted, until, Vec::new());
     }
 
-    /// Goes on with dialogs of an earlier start: each is refreshed at once, at the pace of the endpoint.
+    /// Goes on with dialogs of an earlier start: each is refreshed at once, at the pace of the endpoint. With an `until`
+    /// that has passed nothing is asked for, and what there is waits for [`Subscriber::unsubscribe`].
     pub fn restore(&mut self, now: Now, key: u32, wanted: Wanted, until: Wall, dialogs: Vec<Saved>) {
         let before = self.usages.insert(key, Box::new(Usage::new(key, wanted, until)));
         assert!(before.is_none(), "a key names one subscription until it is over");

@@ -151,8 +151,8 @@ impl Subscription {
         subscription
     }
 
-    /// Goes on with one of an earlier start: each dialog that has not run out is refreshed at once. `None`: there is
-    /// none. Dialogs that cannot be gone on with are told as ended.
+    /// Goes on with one of an earlier start: each dialog that has not run out is refreshed at once, if it is still
+    /// wanted. `None`: there is none. Dialogs that cannot be gone on with are told as ended.
     pub(super) fn restore(
         terms: &mut Terms,
         agent: &mut UserAgent,
@@ -184,7 +184,7 @@ impl Subscription {
             subscription.dialogs.push(Established {
                 number: saved.dialog,
                 expires: now.mono.plus_ms(left_ms),
-                refresh: now.mono,
+                refresh: Mono::NEVER,
                 gap: None,
                 flight: None,
                 dialog: Dialog {
@@ -200,7 +200,8 @@ impl Subscription {
         }
         if let Some(subscription) = &mut found {
             agent.adopt(terms.key, subscription.call_id);
-            for at in 0..subscription.dialogs.len() {
+            let is_wanted = terms.until > now.wall;
+            for at in (0..subscription.dialogs.len()).filter(|_| is_wanted) {
                 subscription.subscribe(terms, agent, now, Place::Dialog(at), Flight::default());
                 // A second restart must not fall back on the numbers of this one.
                 subscription.save(terms, agent, now, at);

@@ -4,6 +4,7 @@
 mod challenges;
 mod ends;
 mod forks;
+mod hostile;
 mod model;
 mod orderings;
 mod pace;

@@ -118,3 +118,26 @@ fn s46_a_clean_stop_unsubscribes_all() {
     while stage.subscriber.poll_event().is_some() {}
     stage.assert_empty();
 }
+
+#[test]
+fn s46_what_had_ended_before_the_restart_is_only_given_up() {
+    let (before, request) = Stage::subscribed(3_600);
+    let mut stage = Stage::with(2, 0);
+    for saved in [Vec::new(), before.saved.clone()] {
+        let is_there = !saved.is_empty();
+        stage.subscriber.restore(stage.now, KEY, wanted(), stage.now.wall, saved);
+        stage.collect();
+        assert!(stage.requests.is_empty());
+        stage.subscriber.unsubscribe(stage.now, KEY);
+        stage.collect();
+        if !is_there {
+            assert_eq!(stage.events(), ["over"]);
+            continue;
+        }
+        let last = stage.request();
+        assert_eq!((field(&last, "Expires"), last.call_id()), ("0", request.call_id()));
+        assert_eq!(stage.notify(&last, 2, "terminated;reason=timeout"), 200);
+        assert_eq!(stage.events(), ["ended #1 timeout for good", "gone #1", "over"]);
+    }
+    stage.assert_empty();
+}
