@@ -18,6 +18,8 @@ pub struct Notifier {
     pub refused: u64,
     /// NOTIFYs that were answered 200.
     pub taken: u64,
+    /// What the last SUBSCRIBE accepts.
+    pub last_accept: String,
     states: BTreeMap<String, State>,
     dialogs: BTreeMap<String, Dialog>,
     refused_uris: BTreeMap<String, u16>,
@@ -55,6 +57,7 @@ impl Notifier {
             asked: 0,
             refused: 0,
             taken: 0,
+            last_accept: String::new(),
             states: BTreeMap::new(),
             dialogs: BTreeMap::new(),
             refused_uris: BTreeMap::new(),
@@ -112,6 +115,7 @@ impl Notifier {
         }
         assert_eq!(message.method(), Some("SUBSCRIBE"), "a subscriber sends nothing else");
         self.asked += 1;
+        self.last_accept = message.fields.get("Accept").unwrap_or_default().to_owned();
         self.subscribed(&message)
     }
 

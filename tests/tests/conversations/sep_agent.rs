@@ -177,6 +177,16 @@ fn s35_a_new_list_changes_the_difference_only() {
 }
 
 #[test]
+fn s13_a_refresh_asks_for_what_a_put_accepts() {
+    let (mut world, mut notifier, path) = subscribed(config(), "reg");
+    let put = subscribe("", &[], "<accept>application/reginfo+xml</accept><accept>text/plain</accept>");
+    assert_eq!(world.ask_alone(xml("PUT", &path, &put)).status, 200);
+    assert_eq!(notifier.last_accept, "application/reginfo+xml");
+    pass(&mut world, &mut notifier, 3_600_000);
+    assert_eq!((notifier.dialogs(), &*notifier.last_accept), (1, "application/reginfo+xml, text/plain"));
+}
+
+#[test]
 fn an_end_is_shown_until_there_is_a_new_instance() {
     let (mut world, mut notifier, path) = subscribed(config(), "reg");
     change(&mut world, &mut notifier, BILL, REGINFO, &reginfo(1, "sip:bill@a.test"));

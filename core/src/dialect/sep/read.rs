@@ -244,6 +244,15 @@ fn entries(listed: Vec<Entry>, limits: &Limits) -> Result<Vec<Entry>, Refusal> {
         let uri: Uri = entry.uri.parse().map_err(|why| {
             Refusal::new(422, format!("entry {}: \"{}\" is no SIP URI: {why}", entries.len() + 1, entry.uri))
         })?;
+        if uri.headers.is_some() {
+            // RFC 3261 section 19.1.1.
+            let text = format!(
+                "entry {}: \"{}\" has headers behind its `?`, which no request may be sent to",
+                entries.len() + 1,
+                entry.uri
+            );
+            return Err(Refusal::new(422, text));
+        }
         if uris.iter().any(|known| known.is_same(&uri)) {
             continue;
         }

@@ -17,7 +17,7 @@ use super::package::{self, Package, event_name};
 use super::rlmi::Lists;
 use super::state::{Difference, Resource, Subscription, Subscriptions};
 use crate::ground::slots::Slots;
-use crate::ground::time::Mono;
+use crate::ground::time::{Mono, Wall};
 use crate::hub::Hub;
 use crate::hub::action::Level;
 use crate::wire::sip::subscriber::{Subscriber, Wanted};
@@ -120,17 +120,13 @@ impl Agent {
             }
             return;
         };
+        // What has ended asks for nothing any more.
+        let until = subscription.ended.map_or(subscription.expires, |_| Wall(0));
         for resource in subscription.entries() {
             let saved = subscription.dialogs.iter().filter(|dialog| dialog.uri == resource.uri);
             let saved: Vec<_> = saved.filter_map(|dialog| serde_json::from_str(&dialog.saved).ok()).collect();
             let key = insert(&mut self.entries, &mut self.of, subscription, &resource.uri);
-            subscriber.restore(
-                hub.now,
-                key,
-                wanted(subscription, &resource.uri),
-                subscription.expires,
-                saved,
-            );
+            subscriber.restore(hub.now, key, wanted(subscription, &resource.uri), until, saved);
         }
         if subscription.ended.is_some() {
             self.end(hub, subscription);
@@ -149,6 +145,7 @@ impl Agent {
                 entry.left = true;
                 subscriber.unsubscribe(hub.now, key);
             } else {
+                subscriber.ask_for(hub.now, key, &subscription.accept);
                 subscriber.extend(hub.now, key, subscription.expires);
                 subscriber.retry(hub.now, key);
             }

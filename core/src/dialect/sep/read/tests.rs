@@ -81,6 +81,7 @@ fn s6_lists_are_flattened_and_each_uri_taken_once() {
         ("<list><external anchor='x'/></list>", "external"),
         ("<entry uri='tel:+4930'/>", "tel:+4930"),
         ("<entry uri='http://a/'/>", "no SIP URI"),
+        ("<entry uri='sip:a@b?Subject=c'/>", "has headers"),
         ("<entry uri='sip:'/>", "entry 1"),
         ("<entry/>", "no uri"),
         (

@@ -78,6 +78,11 @@ impl Subscriber {
         self.drain(now);
     }
 
+    /// Asks for these types of bodies, from the next request on.
+    pub fn ask_for(&mut self, now: Now, key: u32, accept: &[Box<str>]) {
+        self.act(now, key, |usage, _| usage.accept(accept.to_vec()));
+    }
+
     /// Tries again what had ended for good; anything else goes on as it does.
     pub fn retry(&mut self, now: Now, key: u32) {
         self.act(now, key, |usage, agent| usage.retry(agent, now));

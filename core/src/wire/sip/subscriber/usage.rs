@@ -143,6 +143,11 @@ impl Usage {
         }
     }
 
+    /// From the next request on it asks for these types of bodies.
+    pub(super) fn accept(&mut self, accept: Vec<Box<str>>) {
+        self.terms.wanted.accept = accept;
+    }
+
     /// Tries again what had ended for good.
     pub(super) fn retry(&mut self, agent: &mut UserAgent, now: Now) {
         if matches!(self.stage, Stage::Ended) {
