@@ -146,6 +146,7 @@ fn main() {
     let mut stage = Stage::new();
     for n in 0..SUBSCRIPTIONS {
         stage.timed(|bare| create(bare, n));
+        stage.converse();
     }
     let paced_s = SUBSCRIPTIONS / u64::from(PER_SECOND);
     stage.pass_until(Mono(stage.bare.now().0 + (paced_s + 60) * 1_000));

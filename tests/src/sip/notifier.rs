@@ -44,6 +44,7 @@ struct Dialog {
     remote: String,
     target: String,
     cseq: u32,
+    /// What was granted, until it is told.
     granted_s: u32,
 }
 
@@ -174,8 +175,12 @@ impl Notifier {
         fields.push("CSeq", format!("{} NOTIFY", dialog.cseq));
         fields.push("Contact", format!("<sip:{}>", self.address));
         fields.push("Event", dialog.event.as_str());
-        let state = ended.map_or_else(|| format!("active;expires={}", dialog.granted_s), str::to_owned);
-        fields.push("Subscription-State", state);
+        // It has no clock: what is left is told only when it is all that was granted.
+        let active = match std::mem::take(&mut dialog.granted_s) {
+            0 => "active".to_owned(),
+            granted_s => format!("active;expires={granted_s}"),
+        };
+        fields.push("Subscription-State", ended.map_or(active, str::to_owned));
         if let Some(State { content_type, body }) = self.states.get(&dialog.uri).filter(|_| ended.is_none()) {
             fields.push("Content-Type", content_type.as_str());
             notify.body.clone_from(body);
