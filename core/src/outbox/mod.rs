@@ -214,6 +214,11 @@ impl Destination {
         self.lane.as_ref().map(|lane| (self.counted, lane.breaker, lane.throttled > now))
     }
 
+    /// Whether events may go there by themselves; what has no meaning counts among those.
+    fn listens(&self) -> bool {
+        self.receiver.as_ref().map_or(true, |receiver| receiver.listens())
+    }
+
     /// What it was until now.
     fn version(&self, name: &str, until: Seq) -> (Seq, Seq, Version) {
         let version = Version {
@@ -342,7 +347,7 @@ impl Outbox {
             Change::Enabled { name } => match self.destinations.get_mut(&*name) {
                 None => Applied::Missing,
                 Some(destination) => {
-                    self.past.push(destination.version(&name, hub.applied));
+                    self.past.push(&name, destination, hub.applied);
                     destination.disabled = None;
                     destination.said_at = hub.applied;
                     Applied::Enabled
@@ -397,7 +402,7 @@ impl Outbox {
         let applied = hub.applied;
         match self.destinations.get_mut(name) {
             Some(known) => {
-                self.past.push(known.version(name, applied));
+                self.past.push(name, known, applied);
                 known.kind = kind.into();
                 (known.spec, known.by, known.receiver, known.said_at) = (spec, by, receiver, applied);
                 known.disabled = None;
@@ -435,7 +440,7 @@ impl Outbox {
     /// Whether a destination is asked for each event depends on what it means.
     fn listen(&mut self, name: &str) {
         let Some((name, destination)) = self.destinations.get_key_value(name) else { return };
-        if matches!(&destination.receiver, Ok(receiver) if receiver.listens()) {
+        if destination.listens() {
             self.listening.insert(Arc::clone(name));
         } else {
             self.listening.remove(name);
@@ -445,7 +450,7 @@ impl Outbox {
     fn remove(&mut self, hub: &mut Hub, name: &str, wall: Wall) {
         self.bury_all(hub, name, wall, "its destination was removed");
         if let Some(destination) = self.destinations.remove(name) {
-            self.past.push(destination.version(name, hub.applied));
+            self.past.push(name, &destination, hub.applied);
             self.numbers.remove(&destination.number);
             if destination.lane.is_some() {
                 self.removed.entry(destination.kind).or_default().add(destination.counted);
@@ -484,7 +489,7 @@ impl Outbox {
             }
             self.bury_all(hub, &name, wall, &format!("its destination is disabled: {reason}"));
             if let Some(destination) = self.destinations.get_mut(&*name) {
-                self.past.push(destination.version(&name, hub.applied));
+                self.past.push(&name, destination, hub.applied);
                 destination.disabled = Some(reason);
                 destination.said_at = hub.applied;
             }

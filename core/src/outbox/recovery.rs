@@ -18,28 +18,38 @@ use crate::hub::Hub;
 use crate::hub::action::Level;
 use crate::log::record::{Actor, Body};
 
-/// Versions that are kept. Fixed, because without retention nobody asks for any of them.
+/// Versions that are kept, of those that listen and of the others. Fixed, because without retention nobody asks for any of
+/// them.
 const VERSIONS_MAX: usize = 10_000;
 
-/// What destinations were, from one record to another.
+/// What destinations were, from one record to another. Those of subscriptions come and go, and take no place of those that
+/// listen.
 #[derive(Debug, Default)]
-pub(super) struct Past(VecDeque<(Seq, Seq, Version)>);
+pub(super) struct Past {
+    listening: VecDeque<(Seq, Seq, Version)>,
+    others: VecDeque<(Seq, Seq, Version)>,
+}
 
 impl Past {
-    pub(super) fn push(&mut self, version: (Seq, Seq, Version)) {
-        if self.0.len() == VERSIONS_MAX {
-            self.0.pop_front();
+    /// A destination is another from here on, or gone.
+    pub(super) fn push(&mut self, name: &str, destination: &Destination, until: Seq) {
+        let versions = if destination.listens() { &mut self.listening } else { &mut self.others };
+        if versions.len() == VERSIONS_MAX {
+            versions.pop_front();
         }
-        self.0.push_back(version);
+        versions.push_back(destination.version(name, until));
     }
 
     /// Those in force after record `through`, as far as they are over.
     fn at(&self, through: Seq) -> impl Iterator<Item = &Version> {
-        self.0.iter().filter(move |(from, until, _)| *from <= through && through < *until).map(|(.., v)| v)
+        let all = self.listening.iter().chain(&self.others);
+        all.filter(move |(from, until, _)| *from <= through && through < *until).map(|(.., v)| v)
     }
 
     fn forget(&mut self, through: Seq) {
-        self.0.retain(|(_, until, _)| *until > through);
+        for versions in [&mut self.listening, &mut self.others] {
+            versions.retain(|(_, until, _)| *until > through);
+        }
     }
 }
 
