@@ -66,6 +66,12 @@ kamailio "$root" "$port"
 server "$folder/data"
 check new
 check end
+
+# Killed before SIP has answered.
+check hurry
+killed "$process"
+server "$folder/data"
+check arrived
 stop "$process"
 stop "$kamailio_process"
 

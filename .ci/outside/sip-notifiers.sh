@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# SIPp as notifiers, over UDP and TCP: NOTIFY before the 200, none at all, refusals, challenges, ends of every kind, forks.
+# SIPp as notifiers, over UDP, TCP and TLS: NOTIFY before the 200, none at all, refusals, challenges, ends of every kind, forks.
 #
 #     .ci/outside/sip-notifiers.sh target/debug/offhook-mio ROOT [shards]
 #
@@ -13,15 +13,19 @@ shards=${3:-1}
 # shellcheck source=.ci/outside/started.bash
 source "$here/started.bash"
 
+mkdir "$folder/tls"
+bash "$here/certificates.sh" "$folder/tls"
 printf 'example-password\n' >"$folder/password"
 cat >"$folder/offhook.toml" <<'TOML'
 [sip]
-listen = ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"]
+listen = ["udp:127.0.0.1:0", "tcp:127.0.0.1:0", "tls:127.0.0.1:0"]
+tls = { cert = "tls/good.pem", key = "tls/good.key" }
+peer_tls = { ca = "tls/ca.pem" }
 credentials = [{ realm = "*", user = "gateway", password_file = "password" }]
 TOML
 
 start "$binary" --listen 127.0.0.1:0 --data none --shards "$shards" --config "$folder/offhook.toml"
-if ! python3 "$here/sip/notifiers.py" "$url" "$root"; then
+if ! python3 "$here/sip/notifiers.py" "$url" "$root" "$folder/tls"; then
     tail -n 40 "$folder/$logs.log" >&2
     exit 1
 fi

@@ -99,7 +99,10 @@ def s56_message_summary():
     (inbox / "msg0000.txt").touch()
     subscription.until(lambda shown: "Voice-Message: 1/0" in shown.of(phone).text, "the message")
     events.until("sip.message_summary", new=1, old=0)
-    until(lambda: any("Messages-Waiting: yes" in callback.shown.of(phone).text for callback in callbacks(RECORD, "/ok/voicemail")), "its callback")
+    def told():
+        return any("Messages-Waiting: yes" in callback.shown.of(phone).text for callback in callbacks(RECORD, "/ok/voicemail"))
+
+    until(told, "its callback")
 
 
 def s56_presence():

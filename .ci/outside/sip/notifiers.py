@@ -1,10 +1,12 @@
-"""SIPp as the notifier, over UDP and TCP: orders and refusals that no other peer shows when it is asked to.
+"""SIPp as the notifier, over UDP, TCP and, some of it, TLS: orders and refusals that no other peer shows when it is asked to.
 
-    python3 notifiers.py URL ROOT
+    python3 notifiers.py URL ROOT CERTIFICATES
 
-URL is the server's, ROOT has SIPp. All of it goes on at once.
+URL is the server's, ROOT has SIPp, CERTIFICATES is a folder with good.pem and good.key for it. All of it goes on at once.
 """
 
+import pathlib
+import re
 import sys
 import threading
 import time
@@ -12,7 +14,7 @@ import time
 from sep import Api
 from sipp import TAGGED, Sipp, active, answer, granted, listens, notify, scenario, second_call, subscribe, summary, unsubscribed
 
-URL, ROOT = sys.argv[1:]
+URL, ROOT, CERTIFICATES = sys.argv[1:]
 api = Api(URL)
 
 # How the server may say who it is.
@@ -22,13 +24,21 @@ CREDENTIALS = ("gateway", "example-password")
 class Notifier:
     """A SIPp with one scenario, and a subscription to what it says."""
 
-    def __init__(self, transport, name, steps, calls=1, event="message-summary", expires_s=None):
-        arguments = ["-sf", "@scenario.xml", "-m", str(calls)]
-        self.sipp = Sipp(ROOT, arguments, transport, [("scenario.xml", scenario(name, *steps))])
-        suffix = ";transport=tcp" if transport == "tcp" else ""
-        self.uri = f"sip:probe@127.0.0.1:{self.sipp.port}{suffix}"
-        self.wait_for(lambda: listens(transport, self.sipp.port), "SIPp to listen")
-        self.subscription = api.subscribe(event, self.uri, expires_s=expires_s)
+    def __init__(self, transport, name, steps, calls=1, event="message-summary"):
+        text, arguments, files = scenario(name, *steps), ["-sf", "@scenario.xml", "-m", str(calls)], []
+        uri = "sip:probe@127.0.0.1:{}"
+        if transport == "tcp":
+            uri += ";transport=tcp"
+        if transport == "tls":
+            # RFC 3261, section 12.1.1: who is asked with sips answers with it.
+            uri = uri.replace("sip:", "sips:")
+            text = re.sub("(<|SUBSCRIBE )sip:", r"\1sips:", text).replace(";transport=[transport]", "")
+            arguments += ["-tls_cert", "@good.pem", "-tls_key", "@good.key"]
+            files = [(name, pathlib.Path(CERTIFICATES, name).read_text()) for name in ("good.pem", "good.key")]
+        self.sipp = Sipp(ROOT, arguments, transport, [("scenario.xml", text), *files])
+        self.uri = uri.format(self.sipp.port)
+        self.wait_for(lambda: listens("udp" if transport == "udp" else "tcp", self.sipp.port), "SIPp to listen")
+        self.subscription = api.subscribe(event, self.uri)
 
     def wait_for(self, condition, what, timeout=60):
         deadline = time.monotonic() + timeout
@@ -56,10 +66,13 @@ class Notifier:
         wanted = sorted(summary(word) for word in words)
         self.until(
             lambda found: all(one.state == "active" for one in found)
-            and sorted((one.text or "").strip() for one in found) == wanted, words)
+            and sorted((one.text or "").strip() for one in found) == wanted,
+            words,
+        )
 
     def ended(self, reason, status=None):
-        return self.until(lambda found: [(one.state, one.reason, one.status) for one in found] == [("terminated", reason, status)], reason)
+        so = [("terminated", reason, status)]
+        return self.until(lambda found: [(one.state, one.reason, one.status) for one in found] == so, reason)
 
     def over(self):
         """SIPp has seen all that it waited for."""
@@ -74,10 +87,10 @@ class Notifier:
 def s10_s11_s13_notify_before_200(transport):
     route = "Record-Route: <sip:[local_ip]:[local_port];transport=[transport];lr>"
     notifier = Notifier(transport, "NOTIFY before the 200", [
-        subscribe("CSeq: [0-9]+ SUBSCRIBE", "Event: message-summary", "Accept: application/simple-message-summary", lacks=[TAGGED]),
+        subscribe("Event: message-summary", "Accept: application/simple-message-summary", lacks=[TAGGED]),
         notify(1, active(6), summary("yes"), route),
         answer("200 OK", granted(6), route),
-        subscribe("SUBSCRIBE sip:target@", "Route: <sip:127[^>]*;lr>", TAGGED),
+        subscribe("SUBSCRIBE sip:target@", "Route: .sips?:127[^>]*;lr", TAGGED),
         answer("200 OK", granted(60), tag=None),
         notify(2, active(60), summary("no")),
         unsubscribed(3),
@@ -117,10 +130,11 @@ def challenge(status, nonce, *more, algorithm="MD5"):
 
 
 def challenged(transport, status, algorithm, *has, credentials=None):
+    has = [f"Authorization: Digest .*algorithm={algorithm}", 'nonce="one"', "qop=auth", *has]
     notifier = Notifier(transport, f"{status} with {algorithm}", [
         subscribe(lacks=["Authorization"]),
         challenge(status, "one", algorithm=algorithm),
-        subscribe(f"Authorization: Digest .*algorithm={algorithm}", 'nonce="one"', "qop=auth", *has, lacks=[TAGGED], credentials=credentials),
+        subscribe(*has, lacks=[TAGGED], credentials=credentials),
         answer("200 OK", granted(60)),
         notify(1, active(60), summary("yes")),
         unsubscribed(2),
@@ -207,7 +221,7 @@ def s14_503_to_a_refresh(transport):
     notifier.delete()
 
 
-def again(transport, state, event="message-summary"):
+def again(transport, state):
     """The first subscription is ended by the notifier, and a second one follows."""
     return Notifier(transport, state, [
         subscribe(lacks=[TAGGED]),
@@ -338,6 +352,9 @@ CHECKS = [
     s12_s22_notifies_that_are_refused,
 ]
 
+# TLS is another way for the same bytes, and for NOTIFYs on a connection that the server has made.
+OVER_TLS = [s10_s11_s13_notify_before_200, s16_401_sha_256, s19_deactivated]
+
 
 def main():
     failed = []
@@ -351,7 +368,8 @@ def main():
         else:
             print(f"  {check.__name__} over {transport} ({time.monotonic() - started:.1f} s)", flush=True)
 
-    threads = [threading.Thread(target=attempt, args=(check, transport)) for check in CHECKS for transport in ("udp", "tcp")]
+    over = [(check, transport) for check in CHECKS for transport in ("udp", "tcp")] + [(check, "tls") for check in OVER_TLS]
+    threads = [threading.Thread(target=attempt, args=one) for one in over]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,7 +1,7 @@
 """A port of loopback that nobody has, neither over UDP nor over TCP. Said on stdout if it is run.
 
-It is none of those that the kernel gives to whoever connects: it stays free until it is bound, also between a server's end and its
-next start.
+It is none of those that the kernel gives to whoever connects: it stays free until it is bound, also between a server's
+end and its next start.
 """
 
 import random

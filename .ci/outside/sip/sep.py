@@ -158,16 +158,20 @@ class Callback:
         self.shown = Shown(request["body"].encode("latin-1"))
 
 
-def callbacks(record, path):
-    """What the receiver got there, repeats left out."""
+def requests(record, path):
+    """What the receiver got there, in order."""
     text = pathlib.Path(record).read_text() if pathlib.Path(record).exists() else ""
-    found = {}
     # The last line may be half written.
-    for request in map(json.loads, text.split("\n")[:-1]):
-        if request["path"] == path:
-            assert request["method"] == "POST", request
-            callback = Callback(request)
-            found.setdefault(callback.fields["offhook-delivery-id"], callback)
+    found = [request for request in map(json.loads, text.split("\n")[:-1]) if request["path"] == path]
+    assert all(request["method"] == "POST" for request in found), found
+    return found
+
+
+def callbacks(record, path):
+    """The documents that the receiver got there, repeats left out."""
+    found = {}
+    for callback in map(Callback, requests(record, path)):
+        found.setdefault(callback.fields["offhook-delivery-id"], callback)
     return list(found.values())
 
 

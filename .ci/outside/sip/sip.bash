@@ -24,7 +24,8 @@ kamailio() {
     cat "$sip/kamailio-lists" >>"$outside/tables/xcap"
     cp "$sip/kamailio.cfg" "$outside/"
     modules=$(cd "$root" && find usr/lib -type d -path '*/kamailio/modules')
-    local defined=(-A "CONTROL=\"unix:$scratch/control\"" -A "TABLES=\"text://$scratch/tables\"" -A "OWN=\"sip:127.0.0.1:$port;transport=tcp\"")
+    local defined=(-A "CONTROL=\"unix:$scratch/control\"" -A "TABLES=\"text://$scratch/tables\"")
+    defined+=(-A "OWN=\"sip:127.0.0.1:$port;transport=tcp\"")
     for definition; do defined+=(-A "$definition"); done
     LD_LIBRARY_PATH="/${modules%/modules}" chroot "$root" /usr/sbin/kamailio -DD -E -f "$scratch/kamailio.cfg" \
         -L "/$modules/" -Y "$scratch/run" -w "$scratch" -P "$scratch/run/pid" -m 32 -M 4 \
@@ -55,8 +56,8 @@ fail_with_logs() {
     fail "see above"
 }
 
-# asterisk ROOT PORT PHONE: starts one on that UDP port, whose phone 100 is at the port PHONE; sets `asterisk_process` and `console`,
-# a command that takes a line for its console.
+# asterisk ROOT PORT PHONE: starts one, whose phone 100 is at the port PHONE; sets `asterisk_process`; its folder
+# in the root is `scratch`.
 asterisk() {
     local root=$1 port=$2 phone=$3 file modules
     scratch "$root"
@@ -65,7 +66,6 @@ asterisk() {
     for file in "$sip"/asterisk/*.conf; do
         sed "s|@PORT@|$port|; s|@PHONE@|$phone|; s|@FOLDER@|$scratch|; s|@MODULES@|/$modules|" "$file" >"$outside/etc/${file##*/}"
     done
-    console=(chroot "$root" /usr/sbin/asterisk -C "$scratch/etc/asterisk.conf" -rx)
     chroot "$root" /usr/sbin/asterisk -f -n -C "$scratch/etc/asterisk.conf" >"$outside/said" 2>&1 &
     asterisk_process=$!
     if ! until_true answers_options "$port"; then

@@ -1,14 +1,14 @@
 """SIPp: scenarios made of steps, and the processes that play them.
 
-A scenario is a list of steps, each a piece of SIPp's XML. What one SUBSCRIBE says is kept in variables, so that it can be answered
-after a NOTIFY has gone before.
+A scenario is a list of steps, each a piece of SIPp's XML. What one SUBSCRIBE says is kept in variables, so that it can be
+answered after a NOTIFY has gone before.
 """
 
 import atexit
+import itertools
 import pathlib
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 from xml.sax.saxutils import quoteattr
@@ -22,6 +22,8 @@ CONTACT = f"Contact: <sip:target@{OWN};transport=[transport]>"
 TAGGED = "To:[^\r\n]*;tag=[0-9]+-a"
 # What the notifiers say where nothing else matters.
 SUMMARY = "application/simple-message-summary"
+
+labels = itertools.count()
 
 
 def message(*lines, body=""):
@@ -46,18 +48,9 @@ def subscribe(*has, lacks=(), credentials=None, held=""):
     step += "</action></recv>"
     if credentials:
         label = f"right-{next(labels)}"
-        step += f'<nop next="{label}" test="right"/>' + '<nop><action><error message="the digest is wrong"/></action></nop>' + f'<label id="{label}"/>'
+        step += f'<nop next="{label}" test="right"/><nop><action><error message="the digest is wrong"/></action></nop>'
+        step += f'<label id="{label}"/>'
     return step
-
-
-def numbers():
-    number = 0
-    while True:
-        number += 1
-        yield number
-
-
-labels = numbers()
 
 
 def answer(status, *fields, tag="[call_number]-a", held=""):
@@ -101,7 +94,8 @@ def second_call(*steps):
     """What is different for the call after the first: steps to its end. Stands behind the first step of all."""
     label = f"first-{next(labels)}"
     return (
-        '<nop><action><assignstr assign_to="number" value="[call_number]"/><strcmp assign_to="unlike" variable="number" value="1"/>'
+        '<nop><action><assignstr assign_to="number" value="[call_number]"/>'
+        '<strcmp assign_to="unlike" variable="number" value="1"/>'
         '<test assign_to="first" variable="unlike" compare="equal" value="0"/></action></nop>'
         f'<nop next="{label}" test="first"/>' + "".join(steps) + f'<nop next="end"/><label id="{label}"/>'
     )
@@ -142,7 +136,7 @@ class Sipp:
         self.said = open(self.folder / "said", "wb")
         self.process = subprocess.Popen(
             ["chroot", root, "/usr/bin/sipp", *(argument.replace("@", inside + "/") for argument in arguments),
-             "-i", "127.0.0.1", "-p", str(self.port), "-t", {"udp": "u1", "tcp": "t1"}[transport], "-nostdin",
+             "-i", "127.0.0.1", "-p", str(self.port), "-t", {"udp": "u1", "tcp": "t1", "tls": "l1"}[transport], "-nostdin",
              "-trace_err", "-error_file", f"{inside}/errors", "-trace_msg", "-message_file", f"{inside}/messages"],
             stdin=subprocess.DEVNULL, stdout=self.said, stderr=subprocess.STDOUT)
         atexit.register(self.end)
@@ -165,8 +159,8 @@ class Sipp:
     def end(self):
         atexit.unregister(self.end)
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait(10)
+            self.process.kill()
+            self.process.wait()
         self.said.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
