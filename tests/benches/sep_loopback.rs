@@ -132,7 +132,8 @@ fn create(http: &str) {
     for n in 0..SUBSCRIPTIONS {
         let body = format!("{{\"package\":\"dialog\",\"uris\":[\"{}\"],\"expires\":86400}}", uri(n));
         let head = "POST /v1/subscriptions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
-        write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).expect("it takes requests");
+        let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(request.as_bytes()).expect("it takes requests");
         let read = stream.read(&mut buffer).expect("an answer");
         assert!(buffer[..read].starts_with(b"HTTP/1.1 201 "), "{}", String::from_utf8_lossy(&buffer[..read]));
     }

@@ -101,7 +101,7 @@ impl DeadLetters {
 impl Outbox {
     /// A letter dies.
     pub(super) fn bury(&mut self, hub: &Hub, name: &str, seq: Seq, died: Wall, attempts: u32, reason: &str) {
-        let Some(entry) = self.take(hub, name, seq) else { return };
+        let Some(entry) = self.take(name, seq) else { return };
         let Some((name, destination)) = self.destinations.get_key_value(name) else { return };
         let name = Arc::clone(name);
         let id = id::delivery(&name, seq, &entry.event);

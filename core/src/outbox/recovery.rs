@@ -139,7 +139,10 @@ impl Outbox {
             if !is_owner(hub, name) {
                 continue;
             }
-            for entry in destination.letters.iter().take_while(|entry| entry.seq <= through) {
+            // The number of a letter that was left here by name is its sender's own, and says nothing of its record's
+            // place. What is carried and still in the log as well is one letter.
+            let all = !destination.listens();
+            for entry in destination.letters.iter().take_while(|entry| all || entry.seq <= through) {
                 let failing = destination.failing.get(&entry.seq);
                 let carried = Carried {
                     name: (**name).into(),
@@ -158,7 +161,8 @@ impl Outbox {
             }
         }
         for letter in self.dead.after(None) {
-            if letter.seq <= through && is_owner(hub, &letter.destination) {
+            let listens = self.destinations.get(&letter.destination).is_some_and(Destination::listens);
+            if (letter.seq <= through || !listens) && is_owner(hub, &letter.destination) {
                 let carried = Carried {
                     name: (*letter.destination).into(),
                     kind: (*letter.kind).into(),

@@ -50,6 +50,10 @@ pub(super) const NAME: &str = "sep";
 /// The namespace of the API's own elements.
 pub const NAMESPACE: &str = "http://voip.co.uk/api/sep/2009-06";
 
+/// By how much the version of a subscription rises at the first change after a start, beyond the usual one: a callback may
+/// have left whose record was not durable yet. More changes than that are not under way at a time.
+const RESTART_JUMP: u64 = 1_000;
+
 /// The deadline at which the next subscription expires or is forgotten.
 const ENDS: u32 = 0;
 /// The deadline at which callbacks are offered again for which the outbox had no room.
@@ -73,6 +77,8 @@ pub struct Sep {
     ends_armed: Mono,
     /// On shard 0: subscriptions whose last state no callback carries, because the outbox had no room.
     owed: BTreeSet<Uuid>,
+    /// On shard 0: those of before this start, of which nothing was told since.
+    resumed: BTreeSet<Uuid>,
 }
 
 /// What came of a change, for whoever asked for it.
@@ -100,6 +106,7 @@ impl Sep {
             ends: BTreeSet::new(),
             ends_armed: Mono::NEVER,
             owed: BTreeSet::new(),
+            resumed: BTreeSet::new(),
         }
     }
 
@@ -160,6 +167,7 @@ impl Sep {
                 if self.known(hub, id).is_some() {
                     self.subscriptions.remove(id);
                     self.owed.remove(&id);
+                    self.resumed.remove(&id);
                 }
                 Applied::Nothing
             }
@@ -217,7 +225,9 @@ impl Sep {
     fn tell(&mut self, hub: &mut Hub, id: Uuid, versions: u64, told: Told) {
         let known = self.subscriptions.get_mut(id);
         let Some(subscription) = known.filter(|s| s.ended.is_none_or(|ended| !ended.over)) else { return };
-        let (step, version) = (subscription.step + 1, subscription.version + versions);
+        // What was told of the versions before a crash may be lost: none of their numbers is given twice.
+        let jump = if versions > 0 && self.resumed.remove(&id) { RESTART_JUMP } else { 0 };
+        let (step, version) = (subscription.step + 1, subscription.version + versions + jump);
         let state = Told { step, version, ..told };
         let last = state.last;
         append(hub, own(&Change::State { id, state: Box::new(state.clone()) }));
@@ -460,6 +470,7 @@ impl Dialect for Sep {
         for subscription in self.subscriptions.iter() {
             self.ends.insert((Sep::ends_at(hub, subscription), subscription.id));
             if subscription.ended.is_none_or(|ended| !ended.over) {
+                self.resumed.insert(subscription.id);
                 self.agent.resume(hub, subscription);
             }
         }

@@ -191,6 +191,14 @@ impl Agent {
         for id in all {
             self.leave(hub, id);
         }
+        // The time that is left sets the pace, if the usual one would leave some behind.
+        let usual = hub.config.sip.requests_per_second;
+        let left_ms = (hub.config.limits.sip_leave_ms / 2).max(1);
+        let needed = (self.entries.len() as u64 * 1_000).div_ceil(left_ms);
+        let needed = u32::try_from(needed).unwrap_or(u32::MAX);
+        if let Some(subscriber) = self.subscriber.as_mut().filter(|_| usual != 0 && needed > usual) {
+            subscriber.set_pace(hub.now, needed);
+        }
     }
 
     /// After a stop: whether nothing is to be said to notifiers any more.

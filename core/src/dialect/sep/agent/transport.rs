@@ -167,6 +167,13 @@ impl Agent {
         }
         if self.leaving.is_some_and(|until| until <= hub.now.mono) {
             // Peers that do not answer keep nobody from stopping.
+            if !self.entries.is_empty() {
+                let text = format!(
+                    "sip: {} subscriptions are left to run out at their notifiers",
+                    self.entries.len()
+                );
+                hub.note(Level::Warn, text);
+            }
             (self.entries, self.subscriber) = (Default::default(), None);
         }
         if let Some(subscriber) = &mut self.subscriber {

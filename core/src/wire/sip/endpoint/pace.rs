@@ -37,9 +37,7 @@ struct Lane {
 impl Pace {
     /// With at most so many requests within any second.
     pub(super) fn new(per_s: u32) -> Pace {
-        // A second and the slack have room for just as many turns.
-        let between_us = (SECOND_US + SLACK_US).checked_div(u64::from(per_s)).map_or(0, |us| us + 1);
-        Pace { between_us, lanes: BTreeMap::new() }
+        Pace { between_us: between_us(per_s), lanes: BTreeMap::new() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -75,7 +73,25 @@ impl Pace {
     }
 }
 
+/// From one turn to the next: a second and the slack have room for just as many turns.
+fn between_us(per_s: u32) -> u64 {
+    (SECOND_US + SLACK_US).checked_div(u64::from(per_s)).map_or(0, |us| us + 1)
+}
+
 impl Endpoint {
+    /// Allows so many new requests within any second from here on.
+    pub fn set_pace(&mut self, now: Mono, per_s: u32) {
+        self.pace.between_us = between_us(per_s);
+        let next_us = now.0.saturating_mul(1_000).saturating_add(self.pace.between_us);
+        let lanes: Vec<SocketAddr> = self.pace.lanes.keys().copied().collect();
+        for to in lanes {
+            if let Some(lane) = self.pace.lanes.get_mut(&to) {
+                lane.turn_us = lane.turn_us.min(next_us);
+            }
+            self.let_go(now, to);
+        }
+    }
+
     /// Puts a request into its lane; it may go at once.
     pub(super) fn queue(&mut self, now: Mono, to: SocketAddr, request: RequestId, urgent: bool) {
         if self.pace.between_us == 0 {

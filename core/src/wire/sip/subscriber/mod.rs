@@ -106,6 +106,12 @@ impl Subscriber {
         self.agent.events.pop_front()
     }
 
+    /// See [`Endpoint::set_pace`].
+    pub fn set_pace(&mut self, now: Now, per_s: u32) {
+        self.agent.endpoint.set_pace(now.mono, per_s);
+        self.drain(now);
+    }
+
     /// See [`Endpoint::receive_datagram`].
     pub fn receive_datagram(&mut self, now: Now, via: u16, from: SocketAddr, bytes: &[u8]) {
         self.agent.endpoint.receive_datagram(now.mono, via, from, bytes);
