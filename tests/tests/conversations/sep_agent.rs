@@ -226,6 +226,27 @@ fn s20_a_refused_entry_leaves_the_others_alone() {
 }
 
 #[test]
+fn a_document_that_is_full_leaves_bodies_out() {
+    let mut limited = config();
+    limited.limits.sep_document_bytes = 400;
+    let mut world = sep_common::world_with(limited, 1);
+    let mut notifier = Notifier::new(PEER);
+    let joe = "sip:joe@example.org";
+    let path = create_with(&mut world, &subscribe("reg", &[BILL, joe], ""));
+    pass(&mut world, &mut notifier, 100);
+    change(&mut world, &mut notifier, BILL, REGINFO, &reginfo(1, "sip:bill@a.test"));
+    change(&mut world, &mut notifier, joe, REGINFO, &reginfo(1, "sip:joe@a.test"));
+    let text = document(&mut world, &path);
+    assert!(text.contains("bill@a.test") && !text.contains("joe@a.test"), "{text}");
+    assert_eq!(text.matches("state=\"active\"/>").count(), 1, "{text}");
+    assert!(world.take_notes().iter().any(|note| note.text.contains("the document is full")));
+    // Its place is not taken for good.
+    change(&mut world, &mut notifier, BILL, "text/plain", "short");
+    change(&mut world, &mut notifier, joe, REGINFO, &reginfo(2, "sip:joe@a.test"));
+    assert!(document(&mut world, &path).contains("joe@a.test"));
+}
+
+#[test]
 fn s33_a_410_ends_the_subscription_at_the_notifier_too() {
     let (mut world, mut notifier, path) = subscribed(config(), "reg");
     change(&mut world, &mut notifier, BILL, REGINFO, &reginfo(1, "sip:bill@a.test"));

@@ -130,7 +130,8 @@ fn bad_input_gets_a_problem_document() {
         wish
     };
     for (wish, status, words) in [
-        (json!([]), 400, "expected"),
+        (json!([]), 400, "a JSON object is wanted"),
+        (json!(["reg", ["sip:a@b"], null, null, null]), 400, "a JSON object is wanted"),
         (json!({}), 400, "event"),
         (without("package"), 400, "package"),
         (without("uris"), 400, "no entry"),

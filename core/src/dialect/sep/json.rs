@@ -42,6 +42,12 @@ enum Expires {
 /// # Errors
 /// What is wrong, and where.
 pub fn read(content: &[u8], now: Wall) -> Result<Asked, Refusal> {
+    if content.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Refusal::new(
+            400,
+            "a JSON object is wanted, such as {\"package\":\"reg\",\"uris\":[\"sip:bill@example.com\"]}",
+        ));
+    }
     let wish: Wish = serde_json::from_slice(content).map_err(|e| Refusal::new(400, e.to_string()))?;
     let expires = match wish.expires {
         None => None,

@@ -69,7 +69,10 @@ pub fn xml(content: &[u8], limits: &Limits) -> Result<Asked, Refusal> {
         );
         return Err(Refusal::new(400, text));
     }
-    let mut asked = Asked { event: root.attribute("event").map(Into::into), ..Asked::default() };
+    let mut asked = Asked {
+        event: root.attribute("event").filter(|event| !event.is_empty()).map(Into::into),
+        ..Asked::default()
+    };
     for element in root.elements() {
         if element.is(RESOURCE_LISTS, "resource-lists") {
             let entries = asked.entries.get_or_insert_default();

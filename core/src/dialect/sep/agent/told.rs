@@ -58,7 +58,7 @@ impl Agent {
             changed |= news || (!was_shown && body.is_some());
             resource.instances[at].body = body;
         }
-        self.say(subscription, (changed, is_new), vec![resource], Vec::new());
+        self.say(hub, subscription, (changed, is_new), vec![resource], Vec::new());
     }
 
     /// A NOTIFY of a list server: the entry itself shows how its dialog is, its resources follow it.
@@ -102,7 +102,7 @@ impl Agent {
         let mut resources = if own.changed || own.is_new { vec![own.resource] } else { Vec::new() };
         resources.extend(taken.changed.into_iter().map(|resource| shown(resource, &of, told.dialog)));
         let dropped = taken.dropped.into_iter().map(|uri| Child { of: of.clone(), uri }).collect();
-        self.say(subscription, (changed, own.is_new), resources, dropped);
+        self.say(hub, subscription, (changed, own.is_new), resources, dropped);
     }
 
     /// The entry's own resource, with the instance of the dialog that a NOTIFY came in.
@@ -130,12 +130,14 @@ impl Agent {
     /// Says that resources have changed, or that a dialog is there of which nothing else is known.
     fn say(
         &mut self,
+        hub: &mut Hub,
         subscription: &Subscription,
         (changed, is_new): (bool, bool),
-        resources: Vec<Resource>,
+        mut resources: Vec<Resource>,
         dropped: Vec<Child>,
     ) {
         let id = subscription.id;
+        leave_out(hub, subscription, &mut resources);
         if changed {
             self.saying.push_back((id, Said::Told { resources, dropped }));
         } else if is_new {
@@ -273,6 +275,31 @@ struct Own {
     is_new: bool,
     /// Its state was another.
     changed: bool,
+}
+
+/// Leaves bodies out that would make the subscription's document too long.
+fn leave_out(hub: &mut Hub, subscription: &Subscription, told: &mut [Resource]) {
+    let bytes = |resource: &Resource| -> u64 {
+        resource.instances.iter().filter_map(|i| i.body.as_ref()).map(|body| body.bytes.len() as u64).sum()
+    };
+    let stays = |known: &&Resource| !told.iter().any(|r| r.uri == known.uri && r.of == known.of);
+    let mut sum: u64 = subscription.resources.iter().filter(stays).map(bytes).sum();
+    let most = hub.config.limits.sep_document_bytes;
+    for resource in told {
+        for instance in &mut resource.instances {
+            let more = instance.body.as_ref().map_or(0, |body| body.bytes.len() as u64);
+            if sum + more > most {
+                instance.body = None;
+                let text = format!(
+                    "sep: a body of {more} bytes from {} is left out: the document is full",
+                    resource.uri
+                );
+                hub.note(Level::Info, text);
+            } else {
+                sum += more;
+            }
+        }
+    }
 }
 
 /// A resource of a list, as the list's machine knows it.

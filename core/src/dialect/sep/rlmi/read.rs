@@ -2,9 +2,11 @@
 //! instances name.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use super::super::package::{Body, XML};
 use super::super::state::InstanceState;
+use crate::ground::limits::SIP_DOCUMENT_BYTES;
 use crate::wire::multipart::{self, Part};
 use crate::wire::xml::tree::{Element, tree};
 
@@ -12,6 +14,13 @@ const NAMESPACE: &str = "urn:ietf:params:xml:ns:rlmi";
 
 /// Lists in lists in lists. Beyond, the NOTIFY is unreadable.
 const DEPTH_MAX: usize = 4;
+
+/// Bytes of all bodies that instances name, one that is named twice counted twice: work stays within the order of what was
+/// sent. Beyond, a body counts as missing.
+const NAMED_BYTES: usize = 8 * SIP_DOCUMENT_BYTES;
+
+/// Instances of one resource: as many as a SUBSCRIBE has forks there, and some. Beyond, the NOTIFY is unreadable.
+const INSTANCES_MAX: usize = 64;
 
 /// A list as one document tells it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -59,8 +68,8 @@ pub struct ToldInstance {
 /// # Errors
 /// What is wrong with it, in a sentence.
 pub fn read(content_type: &str, bytes: &[u8]) -> Result<Vec<List>, &'static str> {
-    let mut lists = Vec::new();
-    read_into(content_type, bytes, "", "", 1, &mut lists)?;
+    let (mut lists, mut room) = (Vec::new(), NAMED_BYTES);
+    read_into(content_type, bytes, ("", ""), 1, &mut room, &mut lists)?;
     Ok(lists)
 }
 
@@ -71,9 +80,9 @@ fn is(content_type: &str, media_type: &str) -> bool {
 fn read_into(
     content_type: &str,
     bytes: &[u8],
-    name: &str,
-    of: &str,
+    (name, of): (&str, &str),
     depth: usize,
+    room: &mut usize,
     lists: &mut Vec<List>,
 ) -> Result<(), &'static str> {
     if depth > DEPTH_MAX {
@@ -107,6 +116,12 @@ fn read_into(
         resources: Vec::new(),
     };
     let mut nested = Vec::new();
+    let mut bodies: BTreeMap<&str, &Part<'_>> = BTreeMap::new();
+    for part in parts {
+        if let Some(id) = &part.content_id {
+            bodies.entry(id).or_insert(part);
+        }
+    }
     for resource in root.all(NAMESPACE, "resource") {
         let uri = resource.attribute("uri").ok_or("a resource has no uri")?.trim();
         let mut told = Told {
@@ -116,11 +131,14 @@ fn read_into(
             instances: Vec::new(),
         };
         for instance in resource.all(NAMESPACE, "instance") {
-            let (part, instance) = read_instance(instance, parts)?;
+            let (part, instance) = read_instance(instance, &bodies, room)?;
             match part.filter(|part| is(&part.content_type, "multipart/related")) {
                 Some(part) => {
                     told.is_list = true;
                     nested.push((uri, part));
+                }
+                None if told.instances.len() == INSTANCES_MAX => {
+                    return Err("a resource has too many instances");
                 }
                 None => told.instances.push(instance),
             }
@@ -129,7 +147,7 @@ fn read_into(
     }
     lists.push(list);
     for (uri, part) in nested {
-        read_into(&part.content_type, part.body, uri, name, depth + 1, lists)?;
+        read_into(&part.content_type, part.body, (uri, name), depth + 1, room, lists)?;
     }
     Ok(())
 }
@@ -137,7 +155,8 @@ fn read_into(
 /// An instance, and the part that it names.
 fn read_instance<'p>(
     instance: &Element,
-    parts: &'p [Part<'p>],
+    bodies: &BTreeMap<&str, &'p Part<'p>>,
+    room: &mut usize,
 ) -> Result<(Option<&'p Part<'p>>, ToldInstance), &'static str> {
     let state = match instance.attribute("state").map(str::trim) {
         Some("active") => InstanceState::Active,
@@ -150,7 +169,12 @@ fn read_instance<'p>(
         let cid = cid.strip_prefix("cid:").unwrap_or(cid);
         cid.strip_prefix('<').and_then(|cid| cid.strip_suffix('>')).unwrap_or(cid)
     });
-    let part = cid.map(|cid| parts.iter().find(|part| part.content_id.as_deref() == Some(cid)));
+    let mut in_room = |part: &&Part<'_>| {
+        let left = room.checked_sub(part.body.len());
+        *room = left.unwrap_or(*room);
+        left.is_some()
+    };
+    let part = cid.map(|cid| bodies.get(cid).copied().filter(&mut in_room));
     let body = match part {
         None => Ok(None),
         Some(None) => Err("an instance names a body that is not there"),

@@ -291,6 +291,25 @@ fn what_is_no_list_changes_nothing_and_bounds_hold() {
     assert!(told.starts_with("4+1- left out: sip:0@x[Active - -] "), "{told}");
 }
 
+/// What a notifier makes us do stays within what it sent.
+#[test]
+fn bodies_are_not_named_without_end_and_instances_are_few() {
+    let mut entry = Entry::of(Package::Other);
+    // A body of 1 MiB that three name: there is room for two.
+    let three: String = ["sip:a@x", "sip:b@x", "sip:c@x"].map(|uri| resource(uri, "active", "a@x")).concat();
+    let body = vec![b'1'; 1 << 20];
+    let taken = entry.take_as(TYPE, &related(&list(1, true, &three), &[("a@x", "text/plain", &body)]), true);
+    let taken = taken.unwrap();
+    assert_eq!((taken.unreadable, taken.changed.len()), (1, 3));
+    let instances =
+        |n: usize| (0..n).map(|n| format!("<instance id=\"{n}\" state=\"active\"/>")).collect::<String>();
+    for (n, expected) in [(64, None), (65, Some("a resource has too many instances"))] {
+        let many = format!("<resource uri=\"sip:c@x\">{}</resource>", instances(n));
+        let taken = entry.take_as(TYPE, &related(&list(2, true, &many), &[]), true);
+        assert_eq!(taken.err(), expected, "{n}");
+    }
+}
+
 #[test]
 fn each_report_counts() {
     let mut entry = Entry::of(Package::VqRtcpxr);
