@@ -151,6 +151,8 @@ limits! {
     sep_depth = 32, "Nesting of elements in a SEP request. Beyond: 400.";
     sep_attributes = 64, "Attributes of one element in a SEP request. Beyond: 400.";
     sep_document_bytes = 4_194_304, "Bodies of all instances that one subscription shows. Beyond: those that come are left out of its documents, and the log says so.";
+    sep_uri_bytes = 1_024, "The URI of an entry. Beyond: 422.";
+    sep_items = 1_000, "Events (`sip.reg`, `sip.dialog`, …) that one NOTIFY makes; documents have all of it. Beyond: left out, and the log says so.";
     sep_accepts = 16, "Body types that one subscription accepts. Beyond: 422.";
     sep_expires_ms = 604_800_000, "How far ahead a subscription may end. Beyond: it ends then, and the answer says so.";
     sep_ended_ms = 3_600_000, "How long a subscription that ended is answered with 410, and its callback tried. Beyond: 404, and what still waits is dead.";

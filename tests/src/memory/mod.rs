@@ -74,7 +74,9 @@ struct Shard {
 impl Shard {
     fn new(config: &Config, shard: u16, shards: u16, epoch: Epoch, keeps_log: bool) -> Shard {
         let place = Place { shard: ShardId(shard), shards, epoch, keeps_log };
-        Shard { engine: Engine::new(config.clone(), place, 7 + u64::from(shard)), live: Vec::new() }
+        // Each start draws another seed; what was random before it does not come again.
+        let seed = 7 + u64::from(shard) + 100 * (epoch.0 - EPOCH.0);
+        Shard { engine: Engine::new(config.clone(), place, seed), live: Vec::new() }
     }
 }
 

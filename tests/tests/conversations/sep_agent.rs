@@ -282,6 +282,43 @@ fn s46_a_restart_goes_on_with_the_dialogs() {
     assert!(document(&mut world, &path).contains("bill@b.test"));
 }
 
+/// What a PUT took off is ended at its notifier, even if the server stops before that was done.
+#[test]
+fn s46_a_restart_ends_what_was_taken_off() {
+    let (mut world, mut notifier, path) = subscribed(config(), "reg");
+    let put = subscribe("", &["sip:joe@example.org"], "");
+    assert_eq!(world.ask_alone(xml("PUT", &path, &put)).status, 200);
+    // Nothing of that reached the notifier.
+    world.take_datagrams();
+    world.restart(config());
+    pass(&mut world, &mut notifier, 2_000);
+    assert_eq!(notifier.dialogs(), 1, "the one that is wanted");
+    let text = document(&mut world, &path);
+    assert!(text.contains("joe@example.org") && !text.contains("bill@example.com"), "{text}");
+}
+
+#[test]
+fn one_notify_makes_no_more_events_than_it_may() {
+    let mut limited = config();
+    limited.limits.sep_items = 2;
+    let (mut world, mut notifier, _) = subscribed(limited, "reg");
+    let stream = world.connect();
+    world.send(stream, get("/v1/events?type=sip.*"));
+    let contacts: String = (0..4)
+        .map(|n| {
+            format!("<contact id=\"{n}\" state=\"active\" event=\"created\"><uri>sip:{n}@a</uri></contact>")
+        })
+        .collect();
+    let document = format!(
+        "<reginfo xmlns=\"urn:ietf:params:xml:ns:reginfo\" version=\"0\" state=\"full\">\
+         <registration aor=\"{BILL}\" id=\"a\" state=\"active\">{contacts}</registration></reginfo>"
+    );
+    change(&mut world, &mut notifier, BILL, REGINFO, &document);
+    let text = String::from_utf8(world.take(stream)).expect("text");
+    assert_eq!(text.matches("sip.reg").count(), 2, "{text}");
+    assert!(world.take_notes().iter().any(|note| note.text.contains("2 of 4 changes")));
+}
+
 #[test]
 fn s46_without_a_log_a_stop_leaves_nothing_behind() {
     let mut world = World::with(config(), 1);

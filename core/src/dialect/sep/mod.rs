@@ -114,8 +114,12 @@ impl Sep {
     fn apply(&mut self, hub: &mut Hub, wall: Wall, change: Change) -> Applied {
         match change {
             Change::Created(made) if self.subscriptions.living() >= made.room => {
-                if acts(hub) && made.notify.is_some() {
-                    append(hub, receiver::removed(made.id));
+                if acts(hub) {
+                    if made.notify.is_some() {
+                        append(hub, receiver::removed(made.id));
+                    }
+                    // At a start there may be room for it, because what was carried has ended since.
+                    append(hub, own(&Change::Forgotten { id: made.id }));
                 }
                 let text = format!("there are {} subscriptions, which is all there may be", made.room);
                 Applied::Refused(503, text)
@@ -155,6 +159,11 @@ impl Sep {
             }
             Change::Ended { id, how } => match self.living(hub, id) {
                 Err(refused) => refused,
+                // A PUT that stands before it in the log has put the end off.
+                Ok(subscription) if how == How::Expired && subscription.expires > wall => {
+                    self.watch_if_acting(hub, id);
+                    Applied::Nothing
+                }
                 Ok(subscription) => {
                     let end = subscription.expires;
                     self.ends.remove(&(end, id));
@@ -284,6 +293,12 @@ impl Sep {
         match subscription.ended {
             None => subscription.expires,
             Some(ended) => Wall(ended.at.0.saturating_add(hub.config.limits.sep_ended_ms)),
+        }
+    }
+
+    fn watch_if_acting(&mut self, hub: &mut Hub, id: Uuid) {
+        if acts(hub) {
+            self.watch(hub, id);
         }
     }
 

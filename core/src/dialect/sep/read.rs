@@ -243,7 +243,15 @@ fn granted(expires: Wall, now: Wall, limits: &Limits) -> Result<Wall, Refusal> {
 fn entries(listed: Vec<Entry>, limits: &Limits) -> Result<Vec<Entry>, Refusal> {
     let mut uris: Vec<Uri> = Vec::with_capacity(listed.len());
     let mut entries = Vec::with_capacity(listed.len());
+    if listed.len() as u64 > limits.sep_entries.saturating_mul(2) {
+        return Err(Refusal::new(422, format!("a list has at most {} entries", limits.sep_entries)));
+    }
     for entry in listed {
+        if entry.uri.len() as u64 > limits.sep_uri_bytes {
+            let text =
+                format!("entry {}: its URI is longer than {} bytes", entries.len() + 1, limits.sep_uri_bytes);
+            return Err(Refusal::new(422, text));
+        }
         let uri: Uri = entry.uri.parse().map_err(|why| {
             Refusal::new(422, format!("entry {}: \"{}\" is no SIP URI: {why}", entries.len() + 1, entry.uri))
         })?;

@@ -111,7 +111,8 @@ pub fn multipart(subscription: &Subscription, config: &Config) -> Document {
     let Subscription { id, version, .. } = subscription;
     let domain = &config.sep.domain;
     let root_id = format!("{version}.{id}@{domain}");
-    let cid = |instance: &Instance| format!("{}.{version}.{id}@{domain}", instance.id);
+    // Instances of a list on the far side have names of that side's choice, which say nothing here.
+    let cid = |n: usize| format!("{n}.{version}.{id}@{domain}");
     // An active instance is left out as long as nothing came of it.
     let shown = |instance: &Instance| instance.state == InstanceState::Terminated || instance.body.is_some();
     let mut listed = subscription.clone();
@@ -123,13 +124,15 @@ pub fn multipart(subscription: &Subscription, config: &Config) -> Document {
         .filter(|instance| instance.state != InstanceState::Terminated)
         .collect();
     let mut root = DECLARATION.to_vec();
+    let mut n = 0;
     list(&listed, config, &mut root, &mut |instance, out| {
         if instance.state != InstanceState::Terminated {
-            write_attribute("cid", &cid(instance), out);
+            n += 1;
+            write_attribute("cid", &cid(n), out);
         }
         out.extend_from_slice(b"/>");
     });
-    let bodies = carried.iter().filter_map(|instance| Some((cid(instance), instance.body.as_ref()?)));
+    let bodies = carried.iter().zip(1..).filter_map(|(instance, n)| Some((cid(n), instance.body.as_ref()?)));
     let bodies: Vec<_> = bodies.collect();
     let mut parts = vec![Part {
         content_type: Cow::Borrowed(RLMI_TYPE),
@@ -156,11 +159,13 @@ pub fn multipart(subscription: &Subscription, config: &Config) -> Document {
 
 /// A boundary that stands in no part (RFC 2046 section 5.1.1).
 fn boundary(subscription: &Subscription, parts: &[Part<'_>]) -> String {
-    let mut boundary = format!("offhook-{}", subscription.id.simple());
-    while parts.iter().any(|part| memchr::memmem::find(part.body, boundary.as_bytes()).is_some()) {
-        boundary.push('-');
-    }
-    boundary
+    let stands = |boundary: &String| {
+        let line = format!("--{boundary}");
+        parts.iter().any(|part| memchr::memmem::find(part.body, line.as_bytes()).is_some())
+    };
+    let other = |n: u32| format!("offhook-{}-{n}", subscription.id.simple());
+    // A body has room for some of them, and each costs a search: whoever fills one with all of these spoils his own.
+    (0..100).map(other).find(|boundary| !stands(boundary)).unwrap_or_else(|| other(100))
 }
 
 /// What a callback carries.

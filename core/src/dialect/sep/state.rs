@@ -258,7 +258,7 @@ impl Subscription {
             self.resources[first].name = entry.name;
         }
         difference.dropped = before.into_iter().filter(|known| known.of.is_none()).map(|r| r.uri).collect();
-        self.dialogs.retain(|dialog| !difference.dropped.contains(&dialog.uri));
+        // What is saved of their dialogs stays until these have ended: a restart ends them as well.
         difference
     }
 

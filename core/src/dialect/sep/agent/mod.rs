@@ -3,7 +3,7 @@
 //! is nothing more; each thing that it says is applied before it is asked again.
 //!
 //! What is absent here: SIP itself ([`Subscriber`]), what bodies mean ([`super::package`]), documents, records. What a
-//! notifier said becomes resources in [`told`]; bytes find their way in [`transport`].
+//! notifier said becomes resources in `told`; bytes find their way in `transport`.
 
 mod told;
 mod transport;
@@ -127,6 +127,19 @@ impl Agent {
             let saved: Vec<_> = saved.filter_map(|dialog| serde_json::from_str(&dialog.saved).ok()).collect();
             let key = insert(&mut self.entries, &mut self.of, subscription, &resource.uri);
             subscriber.restore(hub.now, key, wanted(subscription, &resource.uri), until, saved);
+        }
+        // Entries that a PUT took off, and whose dialogs had not ended when the server did.
+        let gone = subscription.dialogs.iter().filter(|dialog| subscription.resource(&dialog.uri).is_none());
+        let gone: BTreeSet<&str> = gone.map(|dialog| &*dialog.uri).collect();
+        for uri in gone {
+            let saved = subscription.dialogs.iter().filter(|dialog| *dialog.uri == *uri);
+            let saved = saved.filter_map(|dialog| serde_json::from_str(&dialog.saved).ok()).collect();
+            let key = insert(&mut self.entries, &mut self.of, subscription, uri);
+            if let Some(entry) = self.entries.get_mut(key) {
+                entry.left = true;
+            }
+            subscriber.restore(hub.now, key, wanted(subscription, uri), Wall(0), saved);
+            subscriber.unsubscribe(hub.now, key);
         }
         if subscription.ended.is_some() {
             self.end(hub, subscription);

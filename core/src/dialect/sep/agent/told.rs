@@ -96,7 +96,7 @@ impl Agent {
         {
             subscriber.refresh(hub.now, key, told.dialog);
         }
-        taken.items.into_iter().for_each(|item| publish(hub, item));
+        publish(hub, &of, taken.items);
         let Some(own) = self.own(hub, subscription, key, &told) else { return };
         let changed = own.changed || !taken.changed.is_empty() || !taken.dropped.is_empty();
         let mut resources = if own.changed || own.is_new { vec![own.resource] } else { Vec::new() };
@@ -219,7 +219,8 @@ impl Agent {
             let uri = entry.uri.clone();
             self.note_unreadable(hub, &uri);
         }
-        taken.items.into_iter().for_each(|item| publish(hub, item));
+        let uri = self.entries.get(key).map(|entry| entry.uri.clone()).unwrap_or_default();
+        publish(hub, &uri, taken.items);
         let news = taken.body.is_some();
         (taken.body.or(held), news)
     }
@@ -348,8 +349,19 @@ fn renew(hub: &mut Hub, resource: &mut Resource, dialog: u32, state: InstanceSta
     resource.instances.len() - 1
 }
 
-/// An event of what changed.
-fn publish(hub: &mut Hub, item: Item) {
-    let event = hub.draft(item.event_type, item.subject, Vec::new(), item.facts);
-    hub.append(Actor::Server(super::super::NAME), None, true, true, record::Body::Event(event.into()));
+/// Events of what changed.
+fn publish(hub: &mut Hub, uri: &str, items: Vec<Item>) {
+    let most = hub.config.limits.sep_items as usize;
+    if items.len() > most {
+        let text = format!(
+            "sep: {} of {} changes of {uri} are no events: one NOTIFY makes {most}",
+            items.len() - most,
+            items.len()
+        );
+        hub.note(Level::Info, text);
+    }
+    for item in items.into_iter().take(most) {
+        let event = hub.draft(item.event_type, item.subject, Vec::new(), item.facts);
+        hub.append(Actor::Server(super::super::NAME), None, true, true, record::Body::Event(event.into()));
+    }
 }

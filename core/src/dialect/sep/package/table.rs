@@ -178,12 +178,24 @@ impl Document {
             Some(_) => return Err(Unreadable),
         };
         root.attributes.retain(|a| !["version", "state", "notify-state"].iter().any(|n| a.is("", n)));
+        if !shape.has_own_keys(&root, shape.rows) {
+            return Err(Unreadable);
+        }
         shape.settle(&mut root);
         Ok(Document { version, full, root })
     }
 }
 
 impl Shape {
+    /// Whether each row has a key of its own among its neighbours, as the schemas want it of ids: else merging would look
+    /// through a whole row again for each of its namesakes.
+    fn has_own_keys(&self, table: &Element, rows: &[&str]) -> bool {
+        let Some((name, deeper)) = rows.split_first() else { return true };
+        let mut keys = BTreeSet::new();
+        let mut rows = table.elements().filter(|row| row.is(self.namespace, name));
+        rows.all(|row| keys.insert(key(row)) && self.has_own_keys(row, deeper))
+    }
+
     /// Drops white space between elements, and puts them into the schema's order.
     fn settle(&self, element: &mut Element) {
         let mixed = element.children.iter().any(|node| match node {

@@ -82,6 +82,7 @@ fn s6_lists_are_flattened_and_each_uri_taken_once() {
         ("<entry uri='tel:+4930'/>", "tel:+4930"),
         ("<entry uri='http://a/'/>", "no SIP URI"),
         ("<entry uri='sip:a@b?Subject=c'/>", "has headers"),
+        (&*format!("<entry uri='sip:{}@b'/>", "a".repeat(1_024)), "longer than 1024 bytes"),
         ("<entry uri='sip:'/>", "entry 1"),
         ("<entry/>", "no uri"),
         (

@@ -106,7 +106,7 @@ fn s40_the_multipart_form() {
         instance(
             "k6",
             InstanceState::Active,
-            Some(("x/y", b"\xff\r\n--offhook-182ebe3838544873a8ab2cb0eff38b4c\r\n")),
+            Some(("x/y", b"\xff\r\n--offhook-182ebe3838544873a8ab2cb0eff38b4c-0\r\n")),
         ),
     ];
     of.resources[1].instances = vec![refused];
@@ -133,6 +133,20 @@ fn s40_the_multipart_form() {
     }
     assert_eq!((instances[2].attribute("cid"), instances[2].attribute("reason")), (None, Some("rejected")));
     assert_eq!(root.all(RLMI, "resource").count(), 3);
+}
+
+/// Instances of a list on the far side have names of that side's choice.
+#[test]
+fn s40_equal_names_of_instances_have_parts_of_their_own() {
+    let mut of = subscription("presence", &["sip:a@d", "sip:b@d"]);
+    let name = "1\r\nContent-Type: text/html\r\n\r\n";
+    for (resource, bytes) in of.resources.iter_mut().zip([&b"one"[..], b"two"]) {
+        resource.instances = vec![instance(name, InstanceState::Active, Some(("text/plain", bytes)))];
+    }
+    let Document { content_type, body, .. } = multipart(&of, &config());
+    let parts = parts(&content_type, &body).unwrap();
+    assert_eq!(parts[1..].iter().map(|part| part.body).collect::<Vec<_>>(), [&b"one"[..], b"two"]);
+    assert!(parts[1].content_id != parts[2].content_id && parts[1].content_type == "text/plain");
 }
 
 #[test]

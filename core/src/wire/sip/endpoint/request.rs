@@ -120,7 +120,11 @@ impl Endpoint {
         let Some(hop) = Hop::of(&request, self.settings.proxy.as_ref()) else {
             return self.happened.push_back(Happened::Unanswered { key, why: Unanswered::NoAddress });
         };
-        if self.requests.all.len() as u64 >= self.settings.limits.sip_requests {
+        let answers_challenge = ["Authorization", "Proxy-Authorization"];
+        let is_urgent = request.to_tag().is_some()
+            || answers_challenge.iter().any(|name| request.fields.get(name).is_some());
+        // What keeps or ends a subscription has its place whatever waits to begin.
+        if !is_urgent && self.requests.all.len() as u64 >= self.settings.limits.sip_requests {
             return self.happened.push_back(Happened::Unanswered { key, why: Unanswered::Transport });
         }
         if request.fields.get("Max-Forwards").is_none() {
@@ -128,7 +132,6 @@ impl Endpoint {
         }
         let mut bytes = Vec::new();
         request.write(&mut bytes);
-        let answers_challenge = ["Authorization", "Proxy-Authorization"];
         let id = RequestId(self.requests.next);
         self.requests.next += 1;
         self.requests.by_key.insert(key, id);
@@ -136,8 +139,7 @@ impl Endpoint {
         let request = Request {
             key,
             method: request.method().unwrap_or_default().into(),
-            is_urgent: request.to_tag().is_some()
-                || answers_challenge.iter().any(|name| request.fields.get(name).is_some()),
+            is_urgent,
             hop,
             bytes: bytes.into(),
             addresses: VecDeque::new(),

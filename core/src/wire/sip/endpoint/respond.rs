@@ -217,6 +217,12 @@ impl Endpoint {
                 return self.servers.remove(id);
             }
             self.counted.strangers_answered += 1;
+            // It is not remembered: a copy gets the same answer, at the same bounded rate (RFC 3261 section 8.2.7).
+            let via = asked.via.clone();
+            let mut bytes = Vec::new();
+            response.write(&mut bytes);
+            self.servers.remove(id);
+            return self.transmit(now, source, &via, bytes);
         }
         let mut bytes = Vec::new();
         response.write(&mut bytes);

@@ -296,3 +296,18 @@ fn bodies_come_back_from_the_log() {
         assert_eq!(serde_json::from_str::<Body>(&kept).unwrap(), body, "{kept}");
     }
 }
+
+/// Merging would look through a whole row again for each of its namesakes.
+#[test]
+fn rows_that_share_an_id_make_a_document_unreadable() {
+    let twice = "<registration id='a' aor='sip:a@b' state='active'/>".repeat(2);
+    let contacts = "<contact id='1' state='active' event='created'><uri>sip:a@c</uri></contact>".repeat(2);
+    for rows in
+        [twice, format!("<registration id='a' aor='sip:a@b' state='active'>{contacts}</registration>")]
+    {
+        let document = format!(
+            "<reginfo xmlns='urn:ietf:params:xml:ns:reginfo' version='0' state='full'>{rows}</reginfo>"
+        );
+        check(Package::Reg, &document, "changed unreadable");
+    }
+}

@@ -201,10 +201,13 @@ fn requests_beyond_the_limit_fail() {
     let limits = Limits { sip_requests: 2, ..Limits::default() };
     let mut endpoint = Endpoint::new(Settings { limits, ..settings(0) }, 1);
     for key in 0..3 {
-        endpoint.request(Mono(0), key, notify(1, key));
+        endpoint.request(Mono(0), key, subscribe(1, key));
     }
     let last = std::iter::from_fn(|| endpoint.poll_happened()).last();
     assert_eq!(last, Some(Happened::Unanswered { key: 2, why: Unanswered::Transport }));
+    // What keeps or ends a subscription has its place.
+    endpoint.request(Mono(0), 3, notify(1, 3));
+    assert_eq!(endpoint.poll_happened(), Some(Happened::Sent { key: 3 }));
 }
 
 #[test]
