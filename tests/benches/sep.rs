@@ -46,6 +46,8 @@ impl Stage {
         config.sip.listen.push(SipListener { transport: SipTransport::Udp, address, tls: None });
         config.sip.proxy = Some(format!("sip:{PEER}").into());
         config.sip.requests_per_second = PER_SECOND;
+        // What streams resume from is no subscription's.
+        config.limits.retained_events = 100;
         Stage {
             bare: Bare::with(config),
             notifier: Notifier::new(PEER),

@@ -36,7 +36,8 @@ impl Server {
         let config = std::env::temp_dir().join(format!("offhook-sep-{}.toml", std::process::id()));
         let text = format!(
             "data = \"none\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n[sip]\nlisten = [\"udp:127.0.0.1:0\"]\n\
-             proxy = \"sip:{peer}\"\nrequests_per_second = {PER_SECOND}\n"
+             proxy = \"sip:{peer}\"\nrequests_per_second = {PER_SECOND}\n\
+             # What streams resume from is no subscription's.\n[limits]\nretained_events = 100\n"
         );
         fs::write(&config, text).expect("a config file");
         let mut child = Command::new(binary)

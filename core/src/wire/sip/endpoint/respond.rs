@@ -44,7 +44,8 @@ impl Source {
 #[derive(Debug)]
 pub(super) struct Servers {
     all: BTreeMap<ServerId, Asked>,
-    by_key: BTreeMap<Box<str>, ServerId>,
+    /// By the hash of what a request and its copies have in common: peers choose that, and its length.
+    by_key: BTreeMap<u64, ServerId>,
     next: u64,
     armed: Mono,
     tags: FixedState,
@@ -52,9 +53,10 @@ pub(super) struct Servers {
 
 #[derive(Debug)]
 struct Asked {
-    key: Box<str>,
+    key: u64,
     source: Source,
-    via: Via,
+    /// On a connection: where to, should that be gone.
+    via: Option<Box<Via>>,
     server: Server,
 }
 
@@ -122,12 +124,12 @@ impl Endpoint {
     }
 
     fn asked(&mut self, now: Mono, source: Source, via: Via, request: Message) {
-        let key = key(&request, &via);
+        let key = self.servers.tags.hash_one(key(&request, &via));
         if let Some(asked) = self.servers.by_key.get(&key).and_then(|id| self.servers.all.get(id)) {
             self.counted.copies_received += 1;
             if let Some(bytes) = asked.server.copy() {
                 let bytes = bytes.to_vec();
-                self.transmit(now, source, &via, bytes);
+                self.transmit(now, source, Some(&via), bytes);
             }
             return;
         }
@@ -150,7 +152,8 @@ impl Endpoint {
         self.servers.next += 1;
         let server = Server::new(now);
         self.deadlines.arm(server.until(), &mut self.servers.armed, Due::Servers);
-        self.servers.by_key.insert(key.clone(), id);
+        self.servers.by_key.insert(key, id);
+        let via = matches!(source, Source::Flow { .. }).then(|| Box::new(via));
         self.servers.all.insert(id, Asked { key, source, via, server });
         self.happened.push_back(Happened::Asked { id, request });
     }
@@ -203,7 +206,7 @@ impl Endpoint {
         }
         let mut bytes = Vec::new();
         response.write(&mut bytes);
-        self.transmit(now, source, via, bytes);
+        self.transmit(now, source, Some(via), bytes);
     }
 
     /// Answers a request that the user was given.
@@ -222,14 +225,14 @@ impl Endpoint {
             let mut bytes = Vec::new();
             response.write(&mut bytes);
             self.servers.remove(id);
-            return self.transmit(now, source, &via, bytes);
+            return self.transmit(now, source, via.as_deref(), bytes);
         }
         let mut bytes = Vec::new();
         response.write(&mut bytes);
         let is_reliable = matches!(source, Source::Flow { .. });
         if asked.server.answer(now, bytes.as_slice().into(), is_reliable) {
             let via = asked.via.clone();
-            self.transmit(now, source, &via, bytes);
+            self.transmit(now, source, via.as_deref(), bytes);
         }
         if is_reliable {
             self.servers.remove(id);
@@ -238,15 +241,15 @@ impl Endpoint {
 
     /// Sends an answer: to where the datagram came from (RFC 3581; peers that do not ask for it get it all the same), or on
     /// the request's connection, and if that is gone, on one to where `Via` says (RFC 3261 section 18.2.2).
-    fn transmit(&mut self, now: Mono, source: Source, via: &Via, bytes: Vec<u8>) {
+    fn transmit(&mut self, now: Mono, source: Source, via: Option<&Via>, bytes: Vec<u8>) {
         match source {
             Source::Datagram { via, from } => {
                 self.outputs.push_back(Output::Datagram { via, to: from, bytes });
             }
             Source::Flow { id, from, secure } => {
-                let port = via.port.unwrap_or(if secure { 5061 } else { 5060 });
+                let port = via.and_then(|via| via.port).unwrap_or(if secure { 5061 } else { 5060 });
                 let back = SocketAddr::new(from.ip(), port);
-                let tls = secure.then(|| via.host.clone());
+                let tls = via.filter(|_| secure).map(|via| via.host.clone());
                 let flow = if self.flows.contains(id) { Some(id) } else { self.flow_towards(now, back, tls) };
                 if let Some(flow) = flow {
                     self.write(now, flow, bytes);
@@ -290,16 +293,16 @@ fn arrived(message: &mut Message, source: Source) -> Option<Via> {
 
 /// What a request and its copies have in common (RFC 3261 section 17.2.3). Peers without the cookie are matched by the
 /// older rule.
-fn key(request: &Message, via: &Via) -> Box<str> {
+fn key(request: &Message, via: &Via) -> String {
     let method = request.method().unwrap_or_default();
     let (host, port) = (via.host.to_ascii_lowercase(), via.port.unwrap_or_default());
     match via.branch().filter(|branch| branch.starts_with(COOKIE)) {
-        Some(branch) => format!("{method} {branch} {host} {port}").into(),
+        Some(branch) => format!("{method} {branch} {host} {port}"),
         None => {
             let cseq = request.cseq().map_or(0, |(number, _)| number);
             let tags = [request.from_tag(), request.to_tag()].map(Option::unwrap_or_default);
             let (uri, call_id) = (request.uri().unwrap_or_default(), request.call_id());
-            format!("{method} {uri} {} {} {call_id} {cseq} {via}", tags[0], tags[1]).into()
+            format!("{method} {uri} {} {} {call_id} {cseq} {via}", tags[0], tags[1])
         }
     }
 }
