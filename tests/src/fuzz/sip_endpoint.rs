@@ -139,7 +139,7 @@ impl Play {
         request.body = body.into();
         let key = self.outcomes.len() as u64;
         self.outcomes.insert(key, 0);
-        self.endpoint.request(self.now, key, request);
+        self.endpoint.request(self.now, key, request, None);
     }
 
     fn wake(&mut self, due: Mono) {

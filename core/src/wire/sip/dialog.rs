@@ -124,7 +124,7 @@ impl Dialog {
     }
 
     /// The next request in the dialog, with its route and the fields that name the dialog (section 12.2.1.1). `local`
-    /// and `remote` are the URIs of both sides.
+    /// and `remote` are the URIs of both sides. It goes to the [`Dialog::first_hop`], whatever its URI says.
     pub fn request(&mut self, method: &str, local: &str, remote: &str) -> Message {
         self.cseq = self.cseq.saturating_add(1);
         let strict = self.route.first().and_then(|first| strict_router(first));
@@ -140,6 +140,13 @@ impl Dialog {
         request.fields.push("Call-ID", self.call_id.to_string());
         request.fields.push("CSeq", format!("{} {method}", self.cseq));
         request
+    }
+
+    /// Where requests in the dialog go first, if its route set says so: strict or loose, the first router is the one that
+    /// gets them (sections 12.2.1.1 and 16.12.1.2).
+    #[must_use]
+    pub fn first_hop(&self) -> Option<&str> {
+        self.route.first().map(|first| &**first)
     }
 
     /// Takes note of the number of a request of the peer.

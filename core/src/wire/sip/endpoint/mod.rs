@@ -258,11 +258,11 @@ impl Endpoint {
         self.happened.pop_front()
     }
 
-    /// Sends a request; `Via` and `Max-Forwards` are added here. It goes to the top `Route`, else to the proxy, else to
-    /// where its URI says; over 1,300 bytes by TCP, and by UDP after all if TCP is refused (RFC 3261 section 18.1.1).
-    /// `key` names it until its outcome; one that is named so already is abandoned.
-    pub fn request(&mut self, now: Mono, key: u64, request: Message) {
-        self.send(now, key, request);
+    /// Sends a request; `Via` and `Max-Forwards` are added here. It goes to `route`, the first hop of its dialog, else to
+    /// the proxy, else to where its URI says; over 1,300 bytes by TCP, and by UDP after all if TCP is refused (RFC 3261
+    /// section 18.1.1). `key` names it until its outcome; one that is named so already is abandoned.
+    pub fn request(&mut self, now: Mono, key: u64, request: Message, route: Option<&str>) {
+        self.send(now, key, request, route);
     }
 
     /// Nobody wants to know any more what becomes of this request.

@@ -115,9 +115,9 @@ impl Request {
 
 impl Endpoint {
     /// Takes a request of the user.
-    pub(super) fn send(&mut self, now: Mono, key: u64, mut request: Message) {
+    pub(super) fn send(&mut self, now: Mono, key: u64, mut request: Message, route: Option<&str>) {
         self.forget(key);
-        let Some(hop) = Hop::of(&request, self.settings.proxy.as_ref()) else {
+        let Some(hop) = Hop::of(&request, route, self.settings.proxy.as_ref()) else {
             return self.happened.push_back(Happened::Unanswered { key, why: Unanswered::NoAddress });
         };
         let answers_challenge = ["Authorization", "Proxy-Authorization"];

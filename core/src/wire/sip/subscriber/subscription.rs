@@ -257,7 +257,11 @@ impl Subscription {
         request: Message,
     ) {
         let expires_s = request.fields.get("Expires").and_then(|s| s.parse().ok()).unwrap_or_default();
-        let request = agent.send(now.mono, terms.key, request);
+        let route = match place {
+            Place::Dialog(at) => self.dialogs[at].dialog.first_hop(),
+            Place::Initial => None,
+        };
+        let request = agent.send(now.mono, terms.key, request, route);
         let Flight { tries, redirections, credentials, .. } = flight;
         let flight = Flight { request, expires_s, tries, redirections, credentials, ..Flight::default() };
         *self.flight_mut(place) = Some(Box::new(flight));
@@ -381,7 +385,8 @@ impl Subscription {
                     self.is_leaving = true;
                     let request = self.request(terms, agent, now, Place::Dialog(at));
                     self.is_leaving = false;
-                    agent.send(now.mono, terms.key, request);
+                    let route = self.dialogs[at].dialog.first_hop();
+                    agent.send(now.mono, terms.key, request, route);
                 }
                 self.end(terms, agent, at, End::EXPIRED, None)
             } else if dialog.expires <= now.mono {

@@ -69,11 +69,12 @@ impl UserAgent {
         }
     }
 
-    /// Hands a request of a usage to the endpoint, and says what its outcome will be told with.
-    pub(super) fn send(&mut self, now: Mono, usage: u32, request: Message) -> u64 {
+    /// Hands a request of a usage to the endpoint, and says what its outcome will be told with. `route` is the first hop
+    /// of its dialog.
+    pub(super) fn send(&mut self, now: Mono, usage: u32, request: Message, route: Option<&str>) -> u64 {
         self.requests = self.requests.wrapping_add(1);
         let key = u64::from(usage) << 32 | u64::from(self.requests);
-        self.endpoint.request(now, key, request);
+        self.endpoint.request(now, key, request, route);
         key
     }
 

@@ -107,7 +107,7 @@ impl World {
 
     fn request(&mut self, of: usize, key: u64, request: Message) {
         let now = self.mono();
-        self.ends[of].endpoint.request(now, key, request);
+        self.ends[of].endpoint.request(now, key, request, None);
         self.drain(of);
     }
 

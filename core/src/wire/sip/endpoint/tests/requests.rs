@@ -29,7 +29,7 @@ fn a_request_is_sent_again_until_its_answer_is_there() {
 /// An endpoint alone, and the one request that it sent.
 fn sent() -> (Endpoint, Message) {
     let mut endpoint = Endpoint::new(settings(0), 1);
-    endpoint.request(Mono(0), 7, notify(1, 7));
+    endpoint.request(Mono(0), 7, notify(1, 7), None);
     assert_eq!(endpoint.poll_happened(), Some(Happened::Sent { key: 7 }));
     let Some(Output::Datagram { to, bytes, .. }) = endpoint.poll_output() else { panic!("it goes at once") };
     assert_eq!(to, address(1));
@@ -54,7 +54,7 @@ fn a_request_gets_a_via_and_a_hop_count() {
     // Nothing repeats between two requests.
     assert_ne!(sent().1.vias().next(), {
         let mut endpoint = Endpoint::new(settings(0), 2);
-        endpoint.request(Mono(0), 7, notify(1, 7));
+        endpoint.request(Mono(0), 7, notify(1, 7), None);
         let Some(Output::Datagram { bytes, .. }) = endpoint.poll_output() else { panic!("it goes at once") };
         Message::from_datagram(&bytes).unwrap().vias().next()
     });
@@ -107,7 +107,7 @@ fn an_abandoned_request_has_no_outcome() {
     assert_eq!((endpoint.held(), endpoint.poll_timeout()), (Held::default(), None));
     // A key that is used again abandons the request before.
     let (mut endpoint, request) = sent();
-    endpoint.request(Mono(1), 7, notify(1, 8));
+    endpoint.request(Mono(1), 7, notify(1, 8), None);
     receive(&mut endpoint, &Message::response(&request, 200, "OK"));
     assert_eq!(endpoint.poll_happened(), Some(Happened::Sent { key: 7 }));
     assert_eq!(endpoint.poll_happened(), None);
@@ -118,7 +118,7 @@ fn paced(per_s: u32, late_ms: u64, requests: impl IntoIterator<Item = Message>) 
     let mut endpoint = Endpoint::new(Settings { requests_per_second: per_s, ..settings(0) }, 1);
     let mut rng = Rng::new(1);
     for (key, request) in (0..).zip(requests) {
-        endpoint.request(Mono(1_000_000), key, request);
+        endpoint.request(Mono(1_000_000), key, request, None);
     }
     let mut now = 1_000_000;
     let mut sent = Vec::new();
@@ -180,7 +180,7 @@ fn s57_what_keeps_or_ends_goes_before_what_begins() {
 fn s57_each_address_has_a_pace_of_its_own() {
     let mut endpoint = Endpoint::new(Settings { requests_per_second: 1, ..settings(0) }, 1);
     for key in 0..4 {
-        endpoint.request(Mono(0), key, notify(1 + key as usize % 2, key));
+        endpoint.request(Mono(0), key, notify(1 + key as usize % 2, key), None);
     }
     let sent = |endpoint: &mut Endpoint| {
         std::iter::from_fn(|| endpoint.poll_happened())
@@ -201,12 +201,12 @@ fn requests_beyond_the_limit_fail() {
     let limits = Limits { sip_requests: 2, ..Limits::default() };
     let mut endpoint = Endpoint::new(Settings { limits, ..settings(0) }, 1);
     for key in 0..3 {
-        endpoint.request(Mono(0), key, subscribe(1, key));
+        endpoint.request(Mono(0), key, subscribe(1, key), None);
     }
     let last = std::iter::from_fn(|| endpoint.poll_happened()).last();
     assert_eq!(last, Some(Happened::Unanswered { key: 2, why: Unanswered::Transport }));
     // What keeps or ends a subscription has its place.
-    endpoint.request(Mono(0), 3, notify(1, 3));
+    endpoint.request(Mono(0), 3, notify(1, 3), None);
     assert_eq!(endpoint.poll_happened(), Some(Happened::Sent { key: 3 }));
 }
 
@@ -232,8 +232,8 @@ fn a_name_is_asked_for_once_and_remembered_for_a_while() {
         Some(Output::Resolve { ticket, host }) => (ticket, host),
         other => panic!("{other:?}"),
     };
-    endpoint.request(Mono(0), 1, named(1));
-    endpoint.request(Mono(0), 2, named(2));
+    endpoint.request(Mono(0), 1, named(1), None);
+    endpoint.request(Mono(0), 2, named(2), None);
     let (ticket, host) = resolve(&mut endpoint);
     assert_eq!((&*host, endpoint.poll_output()), ("peer.test", None));
     endpoint.abandon(2);
@@ -241,12 +241,12 @@ fn a_name_is_asked_for_once_and_remembered_for_a_while() {
     endpoint.resolved(Mono(5), ticket, Ok(vec![address(2).ip()]));
     assert!(matches!(endpoint.poll_output(), Some(Output::Datagram { to, .. }) if to == address(1)));
     assert_eq!(endpoint.poll_output(), None);
-    endpoint.request(Mono(60_004), 3, named(3));
+    endpoint.request(Mono(60_004), 3, named(3), None);
     assert!(matches!(endpoint.poll_output(), Some(Output::Datagram { to, .. }) if to == address(1)));
     endpoint.abandon(1);
     endpoint.abandon(3);
     // A minute later it is asked for again; nobody answers, and late answers are nothing.
-    endpoint.request(Mono(60_005), 4, named(4));
+    endpoint.request(Mono(60_005), 4, named(4), None);
     let (ticket, _) = resolve(&mut endpoint);
     while let Some(due) = endpoint.poll_timeout() {
         assert!(due <= Mono(70_005));
@@ -263,12 +263,12 @@ fn names_beyond_the_limit_take_the_place_of_the_oldest() {
     let limits = Limits { sip_names: 2, ..Limits::default() };
     let mut endpoint = Endpoint::new(Settings { limits, ..settings(0) }, 1);
     for key in 0..3 {
-        endpoint.request(Mono(0), key, request("NOTIFY", &format!("sip:b@{key}.test"), key));
+        endpoint.request(Mono(0), key, request("NOTIFY", &format!("sip:b@{key}.test"), key), None);
     }
     let unresolved = Happened::Unanswered { key: 2, why: Unanswered::NoAddress };
     assert_eq!(endpoint.poll_happened(), Some(unresolved), "both places wait");
     endpoint.resolved(Mono(1), 0, Ok(vec![address(1).ip()]));
-    endpoint.request(Mono(1), 2, request("NOTIFY", "sip:b@2.test", 2));
+    endpoint.request(Mono(1), 2, request("NOTIFY", "sip:b@2.test", 2), None);
     let resolves = std::iter::from_fn(|| endpoint.poll_output());
     let resolves = resolves.filter(|output| matches!(output, Output::Resolve { .. })).count();
     assert_eq!((resolves, endpoint.held().names), (3, 2));

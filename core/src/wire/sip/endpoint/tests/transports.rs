@@ -18,7 +18,7 @@ fn over(transport: &str, n: u64) -> Message {
 fn s43_a_request_over_1300_bytes_goes_by_tcp() {
     let length = |request: &Message| {
         let mut endpoint = Endpoint::new(settings(0), 1);
-        endpoint.request(Mono(0), 1, request.clone());
+        endpoint.request(Mono(0), 1, request.clone(), None);
         match endpoint.poll_output() {
             Some(Output::Datagram { bytes, .. }) => Some(bytes.len()),
             Some(Output::Dial { to, tls: None, .. }) if to == address(1) => None,
@@ -104,7 +104,7 @@ fn sips_and_tls_name_whom_the_certificate_must_name() {
     ] {
         let proxy = proxy.map(|proxy: &str| proxy.parse().unwrap());
         let mut endpoint = Endpoint::new(Settings { proxy, ..settings(0) }, 1);
-        endpoint.request(Mono(0), 1, request("NOTIFY", uri, 1));
+        endpoint.request(Mono(0), 1, request("NOTIFY", uri, 1), None);
         let dial = match endpoint.poll_output() {
             Some(Output::Resolve { ticket, .. }) => {
                 endpoint.resolved(Mono(0), ticket, Ok(vec![address(1).ip()]));
@@ -157,7 +157,7 @@ fn dialing(limits: Limits, peers: u8) -> Endpoint {
     let mut endpoint = Endpoint::new(Settings { limits, ..settings(0) }, 1);
     for peer in 0..peers {
         let uri = format!("sip:b@198.51.100.{peer};transport=tcp");
-        endpoint.request(Mono(0), peer.into(), request("NOTIFY", &uri, peer.into()));
+        endpoint.request(Mono(0), peer.into(), request("NOTIFY", &uri, peer.into()), None);
     }
     endpoint
 }
@@ -198,7 +198,7 @@ fn bytes_that_wait_for_a_connection_are_bounded() {
     let mut endpoint = dialing(Limits { sip_flow_bytes: 1_000, ..Limits::default() }, 1);
     for key in 1..9 {
         let uri = "sip:b@198.51.100.0;transport=tcp";
-        endpoint.request(Mono(0), key, request("NOTIFY", uri, key));
+        endpoint.request(Mono(0), key, request("NOTIFY", uri, key), None);
     }
     assert!(matches!(last(&mut endpoint), Some(Happened::Unanswered { key: 8, why: Unanswered::Transport })));
     assert!(matches!(endpoint.poll_output(), Some(Output::Dial { .. })));

@@ -69,6 +69,32 @@ fn s14_a_refresh_refused_with_503_is_tried_again_until_the_old_expiry() {
 }
 
 #[test]
+fn rfc3261_12_2_1_1_a_refresh_goes_to_the_first_router_strict_or_loose() {
+    for (routes, to, uri, expected) in [
+        ("<sip:192.0.2.51;lr>, <sip:192.0.2.52;lr>", 51, "sip:192.0.2.9:5060", "<sip:192.0.2.51;lr>"),
+        ("<sip:192.0.2.51;lr>, <sip:192.0.2.52>", 51, "sip:192.0.2.9:5060", "<sip:192.0.2.51;lr>"),
+        ("<sip:192.0.2.51>, <sip:192.0.2.52;lr>", 51, "sip:192.0.2.51", "<sip:192.0.2.52;lr>"),
+        ("<sip:192.0.2.51>, <sip:192.0.2.52>", 51, "sip:192.0.2.51", "<sip:192.0.2.52>"),
+        ("<sip:192.0.2.51>", 51, "sip:192.0.2.51", "<sip:192.0.2.9:5060>"),
+        ("", 9, "sip:192.0.2.9:5060", "none"),
+    ] {
+        let mut stage = Stage::new();
+        stage.subscribe(wanted());
+        let request = stage.request();
+        stage.answer(&request, 200, &[]);
+        assert_eq!(stage.notify_with(&request, 1, "active", &[("Record-Route", routes)], ""), 200);
+        stage.set(stage.now.mono.plus_ms(3_540_000));
+        stage.subscriber.handle_timeout(stage.now);
+        let Some(Output::Datagram { to: found, bytes, .. }) = stage.subscriber.poll_output() else {
+            panic!("{routes}")
+        };
+        let refresh = Message::from_datagram(&bytes).unwrap();
+        assert_eq!(found, SocketAddr::from(([192, 0, 2, to], 5060)), "{routes}");
+        assert_eq!((refresh.uri(), field(&refresh, "Route")), (Some(uri), expected), "{routes}");
+    }
+}
+
+#[test]
 fn a_retry_after_is_waited_for_while_the_old_expiry_holds() {
     let (mut stage, _) = Stage::subscribed(3_600);
     let (_, refresh) = stage.until_request();
