@@ -186,7 +186,7 @@ impl Endpoint {
         self.enqueue(now, id);
     }
 
-    /// Waits for the turn towards the present address.
+    /// Waits for the turn towards the present address: each attempt has one, also one in another way.
     fn enqueue(&mut self, now: Mono, id: RequestId) {
         let Some(request) = self.requests.all.get_mut(&id) else { return };
         let Some(to) = request.address() else { return self.fail(id, Unanswered::NoAddress) };
@@ -305,7 +305,7 @@ impl Endpoint {
         if request.hop.transport == Transport::Udp && has_socket {
             // Only its length had made it go by TCP.
             request.is_tcp_refused = true;
-            self.attempt(now, id);
+            self.enqueue(now, id);
         } else {
             self.next_address(now, id);
         }

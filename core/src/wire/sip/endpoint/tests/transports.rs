@@ -62,6 +62,35 @@ fn s43_it_comes_back_to_udp_when_tcp_is_refused() {
 }
 
 #[test]
+fn s57_what_comes_back_to_udp_keeps_the_pace() {
+    let mut endpoint = Endpoint::new(Settings { requests_per_second: 2, ..settings(0) }, 1);
+    for key in 0..3 {
+        endpoint.request(Mono(1_000_000), key, long(1, key), None);
+    }
+    let (mut now, mut times) = (Mono(1_000_000), Vec::new());
+    while times.len() < 3 {
+        while let Some(output) = endpoint.poll_output() {
+            match output {
+                Output::Dial { flow, .. } => endpoint.closed(now, flow),
+                Output::Datagram { bytes, .. } => {
+                    times.push(now.0);
+                    let request = Message::from_datagram(&bytes).unwrap();
+                    let mut bytes = Vec::new();
+                    Message::response(&request, 200, "OK").write(&mut bytes);
+                    endpoint.receive_datagram(now, 0, address(1), &bytes);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        now = now.max(endpoint.poll_timeout().expect("a turn is due"));
+        endpoint.handle_timeout(now);
+    }
+    // Each had one turn over TCP, and has another over UDP.
+    assert!(times[0] >= 1_000_400 && times[2] >= 1_002_400, "{times:?}");
+    assert!(times[2] < 1_003_000, "{times:?}");
+}
+
+#[test]
 fn s43_a_notify_on_a_new_connection_is_answered_on_it() {
     let mut endpoint = Endpoint::new(settings(0), 1);
     let from = SocketAddr::from(([192, 0, 2, 2], 40_000));
