@@ -137,6 +137,8 @@ limits! {
     sip_strangers_per_address_per_s = 100, "Answers in a second to SIP requests of one address that belong to no subscription; of IPv6 64 bits are an address. Beyond: dropped.";
     sip_strangers_per_s = 1_000, "Such answers in a second to all addresses. Beyond: dropped.";
     sip_flows = 1_024, "SIP connections that we opened, and as many that peers opened. Beyond: requests fail as if their transport had; a peer's connection is closed.";
+    sip_flows_per_address = 64, "Of these, connections that peers of one address opened; loopback is exempt, of IPv6 a /64 counts as one. Beyond: closed.";
+    sip_message_ms = 32_000, "From the first byte of a message on a SIP connection to its last: then its sender has given it up (Timer F). Beyond: closed.";
     sip_flow_bytes = 1_048_576, "Bytes that wait for a SIP connection that is not open yet. Beyond: the request fails as if its transport had.";
     sip_flow_idle_ms = 120_000, "A SIP connection on which no message goes or comes, and no answer is awaited. Beyond: closed.";
     sip_dial_ms = 5_000, "Time that an attempt to open a SIP connection has, its TLS handshake included. Beyond: UDP if only the length asked for TCP, else the next address.";

@@ -76,6 +76,16 @@ impl Framing {
         }
     }
 
+    /// Whether a message has begun that is not whole. Keepalives begin none.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        match &self.phase {
+            Phase::Head { come, .. } => !come.is_empty(),
+            Phase::Body { .. } => true,
+            Phase::Ended => false,
+        }
+    }
+
     fn read(&mut self, input: &mut &[u8]) -> Result<Framed, Unreadable> {
         loop {
             match &mut self.phase {
@@ -187,6 +197,7 @@ mod tests {
             }
             assert!(input.is_empty());
             assert!(framing.held_bytes() <= BOUNDS.head_bytes);
+            assert!(framing.is_begun() || framing.held_bytes() == 0);
         }
         come
     }
@@ -216,6 +227,29 @@ mod tests {
     fn s51_keepalives_are_passed_over() {
         check(b"\r\n\r\n\r\n", &[]);
         check(&[b"\r\n\r\n", &request("NOTIFY", "l: 0\r\n\r\n")[..], b"\r\n"].concat(), &[Ok("")]);
+    }
+
+    #[test]
+    fn a_message_begins_with_its_first_byte_and_ends_with_its_last() {
+        let whole = request("NOTIFY", "l: 3\r\n\r\nabc");
+        let head = whole.len() - 3;
+        for (input, is_begun) in [
+            (&b""[..], false),
+            (b"\r", false),
+            (b"\r\n\r\n", false),
+            (b"N", true),
+            (b"\r\n\r\nNOTIFY", true),
+            (&whole[..head], true),
+            (&whole[..head + 1], true),
+            (&whole, false),
+            (&[&whole[..], b"\r\n"].concat(), false),
+            (&[&whole[..], b"\r\nN"].concat(), true),
+        ] {
+            let mut framing = Framing::new(BOUNDS);
+            let mut rest = input;
+            while framing.next(&mut rest) != Framed::More {}
+            assert_eq!(framing.is_begun(), is_begun, "{}", String::from_utf8_lossy(input));
+        }
     }
 
     #[test]

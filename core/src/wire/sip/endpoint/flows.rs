@@ -4,7 +4,7 @@
 //! What is absent here: requests of ours on a connection that the peer opened (RFC 5923), and keepalives of our own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::super::Bounds;
 use super::super::stream::{Framed, Framing};
@@ -12,6 +12,8 @@ use super::deadlines::Due;
 use super::request::RequestId;
 use super::respond::Source;
 use super::{Endpoint, FlowId, Output};
+use crate::ground::limits::Limits;
+use crate::ground::network::{counted, is_loopback};
 use crate::ground::time::Mono;
 
 /// An address, and with TLS the name of the certificate.
@@ -23,6 +25,8 @@ pub(super) struct Flows {
     flows: BTreeMap<FlowId, Flow>,
     /// Those that we dialed, by where they go.
     towards: BTreeMap<Peer, FlowId>,
+    /// How many each address has opened.
+    opened: BTreeMap<IpAddr, u64>,
     next: u32,
 }
 
@@ -39,6 +43,8 @@ struct Flow {
     requests: BTreeSet<RequestId>,
     /// When it is closed, unless it is used.
     due: Mono,
+    /// When the message that has begun must be whole.
+    whole_by: Mono,
     armed: Mono,
 }
 
@@ -46,8 +52,9 @@ impl Flows {
     fn insert(&mut self, flow: Flow) -> FlowId {
         let id = FlowId(self.next);
         self.next = self.next.wrapping_add(1);
-        if let Some(peer) = flow.peer.clone() {
-            self.towards.insert(peer, id);
+        match flow.peer.clone() {
+            Some(peer) => drop(self.towards.insert(peer, id)),
+            None => *self.opened.entry(counted(flow.to.ip())).or_default() += 1,
         }
         self.flows.insert(id, flow);
         id
@@ -55,10 +62,26 @@ impl Flows {
 
     fn remove(&mut self, id: FlowId) -> Option<Flow> {
         let flow = self.flows.remove(&id)?;
-        if let Some(peer) = &flow.peer {
-            self.towards.remove(peer);
+        match &flow.peer {
+            Some(peer) => drop(self.towards.remove(peer)),
+            None => {
+                let address = counted(flow.to.ip());
+                if let Some(opened) = self.opened.get_mut(&address) {
+                    *opened -= 1;
+                    if *opened == 0 {
+                        self.opened.remove(&address);
+                    }
+                }
+            }
         }
         Some(flow)
+    }
+
+    /// Whether an address may open one more. This machine is not counted.
+    fn admits(&self, from: IpAddr, limits: &Limits) -> bool {
+        let all = (self.flows.len() - self.towards.len()) as u64;
+        let opened = self.opened.get(&counted(from)).copied().unwrap_or_default();
+        all < limits.sip_flows && (is_loopback(from) || opened < limits.sip_flows_per_address)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -109,10 +132,10 @@ impl Endpoint {
 
     /// A connection that a peer opened.
     pub(super) fn accepted(&mut self, now: Mono, from: SocketAddr, secure: bool) -> FlowId {
-        let accepted = self.flows.flows.len() - self.flows.towards.len();
+        let is_admitted = self.flows.admits(from.ip(), &self.settings.limits);
         let due = now.plus_ms(self.settings.limits.sip_flow_idle_ms);
         let flow = self.enter_flow(from, None, secure, None, due);
-        if accepted as u64 >= self.settings.limits.sip_flows {
+        if !is_admitted {
             self.counted.flows_refused += 1;
             self.close_flow(now, flow);
         }
@@ -129,7 +152,8 @@ impl Endpoint {
     ) -> FlowId {
         let framing = Framing::new(Bounds::from(&self.settings.limits));
         let requests = BTreeSet::new();
-        let flow = Flow { to, peer, secure, waiting, framing, requests, due, armed: Mono::NEVER };
+        let (whole_by, armed) = (Mono::NEVER, Mono::NEVER);
+        let flow = Flow { to, peer, secure, waiting, framing, requests, due, whole_by, armed };
         let id = self.flows.insert(flow);
         self.arm_flow(id);
         id
@@ -137,7 +161,7 @@ impl Endpoint {
 
     fn arm_flow(&mut self, id: FlowId) {
         if let Some(flow) = self.flows.flows.get_mut(&id) {
-            self.deadlines.arm(flow.due, &mut flow.armed, Due::Flow(id));
+            self.deadlines.arm(flow.due.min(flow.whole_by), &mut flow.armed, Due::Flow(id));
         }
     }
 
@@ -177,9 +201,16 @@ impl Endpoint {
             match flow.framing.next(&mut bytes) {
                 Framed::Message(message) => {
                     flow.due = now.plus_ms(self.settings.limits.sip_flow_idle_ms);
+                    flow.whole_by = Mono::NEVER;
                     self.incoming(now, source, message);
                 }
-                Framed::More => return,
+                Framed::More => {
+                    if flow.whole_by == Mono::NEVER && flow.framing.is_begun() {
+                        flow.whole_by = now.plus_ms(self.settings.limits.sip_message_ms);
+                        self.arm_flow(id);
+                    }
+                    return;
+                }
                 Framed::Unreadable(unreadable) => {
                     self.unreadable(now, source, unreadable);
                     self.close_flow(now, id);
@@ -209,10 +240,13 @@ impl Endpoint {
         if flow.due <= now && flow.waiting.is_none() && !flow.requests.is_empty() {
             flow.due = now.plus_ms(self.settings.limits.sip_flow_idle_ms);
         }
-        if flow.due > now {
-            self.arm_flow(id);
-        } else {
+        if flow.whole_by <= now {
+            self.counted.unreadable += 1;
             self.close_flow(now, id);
+        } else if flow.due <= now {
+            self.close_flow(now, id);
+        } else {
+            self.arm_flow(id);
         }
     }
 }

@@ -132,7 +132,7 @@ pub struct Counted {
     pub copies_sent: u64,
     /// Copies of requests that came.
     pub copies_received: u64,
-    /// Datagrams and beginnings of a stream that are no SIP, or broken beyond an answer.
+    /// Datagrams and beginnings of a stream that are no SIP, broken beyond an answer, or never came to their end.
     pub unreadable: u64,
     /// Answers that belong to no request.
     pub stray_responses: u64,
@@ -142,7 +142,7 @@ pub struct Counted {
     pub strangers_dropped: u64,
     /// Requests dropped because too many others are remembered, unanswered.
     pub requests_dropped: u64,
-    /// Connections that were closed because there are too many.
+    /// Connections that were closed because there are too many, of one address or of all.
     pub flows_refused: u64,
 }
 

@@ -223,6 +223,32 @@ fn connections_are_bounded_of_both_kinds() {
 }
 
 #[test]
+fn one_address_cannot_take_all_connections() {
+    let limits = Limits { sip_flows_per_address: 2, sip_flows: 20, ..Limits::default() };
+    let mut endpoint = dialing(limits, 1);
+    while endpoint.poll_output().is_some() {}
+    let mut accept = |from: &str| {
+        let flow = endpoint.accept(Mono(0), from.parse().unwrap(), false);
+        match endpoint.poll_output() {
+            None => Some(flow),
+            Some(Output::Close { .. }) => None,
+            other => panic!("{other:?}"),
+        }
+    };
+    // One that we dialed is not of those that its address opened.
+    let first = ["198.51.100.0:1", "198.51.100.0:2"].map(|from| accept(from).expect("there is room"));
+    assert_eq!((accept("198.51.100.0:3"), accept("[::ffff:198.51.100.0]:3")), (None, None));
+    let others = ["198.51.100.1:1", "[2001:db8::1]:1", "[2001:db8::2]:1", "127.0.0.1:1", "127.0.0.1:2"];
+    assert!(others.map(&mut accept).iter().all(Option::is_some));
+    assert_eq!((accept("[2001:db8::3]:1"), accept("[2001:db8:0:1::]:1").is_some()), (None, true));
+    assert!(accept("127.0.0.1:3").is_some());
+    endpoint.closed(Mono(1), first[0]);
+    assert_eq!(endpoint.counted().flows_refused, 3);
+    endpoint.accept(Mono(1), "198.51.100.0:4".parse().unwrap(), false);
+    assert_eq!((endpoint.poll_output(), endpoint.held().flows), (None, 10));
+}
+
+#[test]
 fn bytes_that_wait_for_a_connection_are_bounded() {
     let mut endpoint = dialing(Limits { sip_flow_bytes: 1_000, ..Limits::default() }, 1);
     for key in 1..9 {
@@ -250,8 +276,8 @@ fn an_idle_connection_is_closed_and_one_that_is_used_is_not() {
     options.write(&mut bytes);
     endpoint.receive(Mono(100_000), flow, &bytes);
     assert!(matches!(endpoint.poll_output(), Some(Output::Write { .. })));
-    // Half a message is no sign of life.
-    endpoint.receive(Mono(200_000), flow, &bytes[..9]);
+    // Keepalives are no sign of life.
+    endpoint.receive(Mono(200_000), flow, b"\r\n\r\n");
     endpoint.handle_timeout(Mono(120_000));
     endpoint.handle_timeout(Mono(219_999));
     assert_eq!(endpoint.poll_output(), None);
@@ -259,6 +285,34 @@ fn an_idle_connection_is_closed_and_one_that_is_used_is_not() {
     endpoint.handle_timeout(Mono(220_000));
     assert_eq!(endpoint.poll_output(), Some(Output::Close { flow }));
     assert_eq!((endpoint.held(), endpoint.poll_timeout()), (Held::default(), None));
+}
+
+#[test]
+fn a_message_that_does_not_come_to_its_end_closes_the_connection() {
+    let mut whole = Vec::new();
+    let mut options = request("OPTIONS", "sip:offhook@192.0.2.1", 1);
+    options.fields.push("Via", "SIP/2.0/TCP 192.0.2.2;branch=z9hG4bK1");
+    options.body = b"x".into();
+    options.write(&mut whole);
+    let len = whole.len();
+    for begun in [1, 9, len - 2, len - 1] {
+        let mut endpoint = Endpoint::new(settings(0), 1);
+        let flow = endpoint.accept(Mono(0), address(1), false);
+        // What comes to its end in time, a byte at a time, is a message; the next one has its own time.
+        for (at, byte) in (0..).zip(&whole) {
+            endpoint.receive(Mono(at * 31_000 / len as u64), flow, &[*byte]);
+        }
+        endpoint.handle_timeout(Mono(32_000));
+        assert!(matches!(endpoint.poll_output(), Some(Output::Write { .. })));
+        endpoint.receive(Mono(40_000), flow, &whole[..begun]);
+        // Whatever comes meanwhile puts nothing off.
+        endpoint.receive(Mono(71_999), flow, &[]);
+        endpoint.handle_timeout(Mono(71_999));
+        assert_eq!((endpoint.poll_output(), endpoint.poll_timeout()), (None, Some(Mono(72_000))), "{begun}");
+        endpoint.handle_timeout(Mono(72_000));
+        assert_eq!(endpoint.poll_output(), Some(Output::Close { flow }), "{begun}");
+        assert_eq!((endpoint.counted().unreadable, endpoint.held()), (1, Held::default()), "{begun}");
+    }
 }
 
 #[test]
