@@ -4,7 +4,7 @@
 use std::io;
 use std::net::TcpListener;
 
-use offhook_core::ground::config::{Config, SipListener, SipTransport};
+use offhook_core::ground::config::{Config, SipCredential, SipListener, SipTransport};
 use offhook_core::ground::network::is_loopback;
 
 use crate::listen;
@@ -52,7 +52,7 @@ fn cannot_listen(listener: &SipListener, error: &io::Error) -> String {
     listen::cannot_have(&place, error, "listen in [sip]")
 }
 
-/// The lines about sockets that other machines reach.
+/// The lines about sockets that other machines reach, and about passwords that go anywhere.
 pub(crate) fn exposed(config: &Config) -> Vec<String> {
     let sockets = config.sip.listen.iter().filter(|socket| !is_loopback(socket.address.ip()));
     let line = |socket: &SipListener| {
@@ -63,11 +63,22 @@ pub(crate) fn exposed(config: &Config) -> Vec<String> {
              filter that lets in its SIP peers alone is better still"
         )
     };
-    sockets.map(line).collect()
+    let credentials =
+        config.sip.credentials.iter().filter(|c| c.hosts.is_empty() && config.sip.targets.is_empty());
+    let loose = |credential: &SipCredential| {
+        format!(
+            "[sip] credentials: the password of realm \"{}\" is for every host that a subscription names, and whoever asks \
+             there gets a digest of it, from which a weak one can be guessed; name its hosts, or set targets (docs/sip.md)",
+            credential.realm
+        )
+    };
+    sockets.map(line).chain(credentials.map(loose)).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use offhook_core::ground::hosts::Hosts;
+
     use super::*;
 
     fn config(listen: &[(SipTransport, &str)]) -> Config {
@@ -121,5 +132,27 @@ mod tests {
             lines[0].starts_with("[sip] listen \"udp:0.0.0.0:2\" is reached from other machines"),
             "{lines:?}"
         );
+    }
+
+    #[test]
+    fn a_password_that_goes_anywhere_is_told() {
+        let hosts = |text: &str| -> Vec<Hosts> { vec![text.parse().unwrap()] };
+        let credential = |realm: &str, hosts| SipCredential {
+            realm: realm.into(),
+            hosts,
+            user: "gateway".into(),
+            password: "open sesame".into(),
+        };
+        let mut config = config(&[(SipTransport::Udp, "127.0.0.1:1")]);
+        config.sip.credentials = vec![credential("pbx", hosts("pbx.example")), credential("*", Vec::new())];
+        let lines = exposed(&config);
+        assert_eq!(lines.len(), 1);
+        assert!(
+            lines[0].starts_with("[sip] credentials: the password of realm \"*\" is for every host"),
+            "{lines:?}"
+        );
+        assert!(!lines[0].contains("sesame"));
+        config.sip.targets = hosts("*.example");
+        assert_eq!(exposed(&config), [""; 0]);
     }
 }

@@ -4,6 +4,7 @@ pub mod address;
 pub mod config;
 pub mod deadline;
 pub mod digits;
+pub mod hosts;
 pub mod id;
 pub mod limits;
 pub mod network;

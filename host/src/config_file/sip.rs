@@ -2,8 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 use offhook_core::ground::config::{ListenerTls, Sip, SipCredential, SipListener, SipTransport};
+use offhook_core::ground::hosts::Hosts;
 use offhook_core::wire::sip::uri::Uri;
 use toml::de::DeTable;
 
@@ -12,11 +14,21 @@ use super::{access, listeners, peer_tls};
 use crate::tls;
 
 pub(super) const KEYS: Keys<'_> = Keys {
-    known: &["listen", "proxy", "credentials", "requests_per_second", "from", "host", "tls", "peer_tls"],
+    known: &[
+        "listen",
+        "proxy",
+        "credentials",
+        "targets",
+        "requests_per_second",
+        "from",
+        "host",
+        "tls",
+        "peer_tls",
+    ],
     later: &[],
 };
 pub(super) const CREDENTIAL_KEYS: Keys<'_> =
-    Keys { known: &["realm", "user", "password", "password_file"], later: &[] };
+    Keys { known: &["realm", "hosts", "user", "password", "password_file"], later: &[] };
 
 const SOCKETS_MAX: usize = 16;
 const PER_SECOND: RangeInclusive<u64> = 0..=1_000_000;
@@ -29,7 +41,9 @@ const FROM: &str = "a SIP URI with a user, such as \"sip:offhook@example.com\"";
 const HOST: &str = "a name or an IP address without a port, such as \"pbx.example.com\" or \"192.0.2.1\"";
 const CREDENTIALS: &str =
     "a list of tables such as [{ realm = \"*\", user = \"gateway\", password_file = \"sip.secret\" }]";
-const REALM: &str = "a realm of 1 to 256 bytes, each once, or \"*\" for those that are not listed";
+const REALM: &str =
+    "a realm of 1 to 256 bytes, or \"*\" for those that are not listed; each once, or each time with hosts";
+const HOSTS: &str = "a list of names, domains, addresses and networks, such as [\"pbx.example.com\", \"*.example.com\", \"192.0.2.0/24\"]";
 const USER: &str = "a user name of 1 to 256 bytes without colons and control characters";
 const PASSWORD: &str = "a password of 1 to 1024 bytes without control characters";
 
@@ -59,6 +73,9 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>, sessions
     sip.from = find("from").and_then(|item| uri(reader, item, FROM, |uri| uri.user.is_some()));
     if let Some(item) = find("credentials") {
         sip.credentials = credentials(reader, item);
+    }
+    if let Some(item) = find("targets") {
+        sip.targets = hosts(reader, item);
     }
     if let Some(per_second) = find("requests_per_second").and_then(|item| reader.integer(item, PER_SECOND)) {
         sip.requests_per_second = u32::try_from(per_second).unwrap_or(u32::MAX);
@@ -177,7 +194,12 @@ fn credentials<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Vec<SipCredentia
     for (header, table) in access::tables(reader, item, CREDENTIALS) {
         let items = reader.entries(&format!("{}.", header.name), table, CREDENTIAL_KEYS);
         let find = |key: &str| items.iter().find(|item| item.key == key);
-        let is_new = |realm: &str| is_word(realm) && !credentials.iter().any(|c| *c.realm == *realm);
+        let hosts = find("hosts").map(|item| hosts(reader, item)).unwrap_or_default();
+        // Two servers may well have one realm, if it is said which of them each password is for.
+        let is_other = |c: &SipCredential, realm: &str| {
+            *c.realm != *realm || !c.hosts.is_empty() && find("hosts").is_some()
+        };
+        let is_new = |realm: &str| is_word(realm) && credentials.iter().all(|c| is_other(c, realm));
         let realm = match find("realm") {
             Some(item) => reader.word(item, REALM, |realm| is_new(realm).then(|| realm.into())),
             None => missing(reader, &header, "realm", REALM),
@@ -197,10 +219,20 @@ fn credentials<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Vec<SipCredentia
             (None, None) => missing(reader, &header, "password_file", "a file that holds the password"),
         };
         if let (Some(realm), Some(user), Some(password)) = (realm, user, password) {
-            credentials.push(SipCredential { realm, user, password });
+            credentials.push(SipCredential { realm, hosts, user, password });
         }
     }
     credentials
+}
+
+/// Hosts, one at least.
+fn hosts<'t>(reader: &mut Reader<'t>, item: &Item<'t>) -> Vec<Hosts> {
+    let before = reader.problems();
+    let hosts = reader.list_of(item, HOSTS, Hosts::from_str).unwrap_or_default();
+    if hosts.is_empty() && reader.problems() == before {
+        reader.wrong(item, HOSTS);
+    }
+    hosts
 }
 
 fn missing<'t>(reader: &mut Reader<'t>, header: &Item<'t>, key: &str, allowed: &str) -> Option<Box<str>> {
@@ -230,8 +262,10 @@ mod tests {
             proxy = "sip:proxy.example:5070;transport=tcp"
             credentials = [
                 { realm = "*", user = "gateway", password_file = "password.txt" },
-                { realm = "pbx", user = "other", password = "open sesame" },
+                { realm = "pbx", hosts = ["a.example", "192.0.2.1"], user = "other", password = "open sesame" },
+                { realm = "pbx", hosts = ["b.example"], user = "third", password = "b" },
             ]
+            targets = ["*.example", "192.0.2.0/24"]
             requests_per_second = 7
             from = "sips:offhook@example.com"
             host = "[2001:db8:0::1]"
@@ -250,6 +284,10 @@ mod tests {
         let known: Vec<_> = sip.credentials.iter().map(|c| (&*c.realm, &*c.user, &*c.password)).collect();
         assert_eq!(known[1], ("pbx", "other", "open sesame"));
         assert_eq!((known[0].0, known[0].1), ("*", "gateway"));
+        let shown = |hosts: &[Hosts]| hosts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let hosts: Vec<_> = sip.credentials.iter().map(|c| shown(&c.hosts)).collect();
+        assert_eq!(hosts, [&[][..], &["a.example", "192.0.2.1/32"], &["b.example"]]);
+        assert_eq!(shown(&sip.targets), ["*.example", "192.0.2.0/24"]);
         assert_eq!((sip.requests_per_second, sip.from.as_deref()), (7, Some("sips:offhook@example.com")));
         assert_eq!(sip.host.as_deref(), Some("2001:db8::1"));
         assert!(sip.tls.only_ca && sip.tls.ca.is_some());
@@ -307,6 +345,16 @@ mod tests {
             (
                 "credentials = [{ realm = \"r\", user = \"a\", password = \"b\" }, { realm = \"r\", user = \"c\", password = \"d\" }]",
                 format!("credentials.realm: found \"r\", allowed: {REALM}"),
+            ),
+            (
+                "credentials = [{ realm = \"r\", user = \"a\", password = \"b\" }, { realm = \"r\", hosts = [\"h\"], user = \"c\", password = \"d\" }]",
+                format!("credentials.realm: found \"r\", allowed: {REALM}"),
+            ),
+            ("targets = []", format!("targets: found [], allowed: {HOSTS}")),
+            ("targets = [\"sip:a\"]", format!("targets: `sip:a` is no address or network; allowed: {HOSTS}")),
+            (
+                "credentials = [{ realm = \"r\", hosts = [\"*\"], user = \"a\", password = \"b\" }]",
+                format!("credentials.hosts: `*` is no name, domain, address or network; allowed: {HOSTS}"),
             ),
             (
                 "credentials = [{ realm = \"*\", user = \"a\", password = \"b\", password_file = \"c\" }]",

@@ -7,7 +7,8 @@ use offhook_tests::sip::notifier::Notifier;
 
 use offhook_tests::memory::write::get;
 
-use crate::sep_common::{self, create_with, notify, one_call, subscribe, xml};
+use crate::common::assert_problem;
+use crate::sep_common::{self, JSON, SEP, create_with, json, notify, one_call, subscribe, xml};
 
 const PEER: &str = "192.0.2.70:5060";
 const REGINFO: &str = "application/reginfo+xml";
@@ -104,6 +105,39 @@ fn s30_each_change_makes_one_callback_and_versions_rise_by_one() {
         assert_eq!(text, document(&mut world, &path));
     }
     assert_eq!(notifier.refused, 0);
+}
+
+#[test]
+fn nobody_is_asked_but_the_targets() {
+    let mut config = config();
+    config.sip.targets = vec!["example.com".parse().unwrap()];
+    let mut world = sep_common::world_with(config, 1);
+    let mut notifier = Notifier::new(PEER);
+    let uris = [BILL, "sip:joe@example.org", "sip:ted@example.com;maddr=192.0.2.80"];
+    let path = create_with(&mut world, &subscribe("reg", &uris, &notify()));
+    converse(&mut world, &mut notifier);
+    assert_eq!(notifier.dialogs(), 1);
+    let text = document(&mut world, &path);
+    let times = |words: &str| text.matches(words).count();
+    assert_eq!(times("state=\"active\""), 1, "{text}");
+    let refused = "state=\"terminated\" reason=\"rejected\"";
+    assert_eq!((times(refused), times("sep:status=\"403\"/>")), (2, 2), "{text}");
+    assert_eq!((called(&mut world).0, called(&mut world).0), (1, 2));
+
+    // In JSON the setting is named, and nothing is made or changed.
+    let wish = |uri: &str| serde_json::json!({"package": "reg", "uris": [BILL, uri]});
+    for request in [
+        json("POST", JSON, &wish(uris[1])),
+        json("POST", JSON, &wish(uris[2])),
+        json("PUT", &path.replace(SEP, JSON), &wish(uris[1])),
+    ] {
+        let problem = assert_problem(&world.ask_alone(request), 422);
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.starts_with("entry 2: [sip] targets does not list the host of \"sip:"), "{detail}");
+    }
+    assert_eq!(world.ask_alone(json("POST", JSON, &wish("sip:ann@EXAMPLE.com"))).status, 201);
+    converse(&mut world, &mut notifier);
+    assert_eq!(notifier.dialogs(), 3);
 }
 
 #[test]

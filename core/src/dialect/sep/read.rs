@@ -10,6 +10,7 @@ use super::package::{Package, event_name};
 use super::state::{Entry, Form, Subscription};
 use crate::ground::address::blocked;
 use crate::ground::config::Config;
+use crate::ground::hosts::Hosts;
 use crate::ground::limits::Limits;
 use crate::ground::time::Wall;
 use crate::wire::http::url::Url;
@@ -156,6 +157,22 @@ impl Asked {
             entries: entries(self.entries.unwrap_or_default(), &config.limits)?,
             room: config.limits.sep_subscriptions,
         })
+    }
+
+    /// Refuses entries whose hosts are none of those that may be asked; without any, all may.
+    ///
+    /// # Errors
+    /// The first such entry.
+    pub fn within(self, targets: &[Hosts]) -> Result<Asked, Refusal> {
+        let is_outside = |entry: &Entry| entry.uri.parse::<Uri>().is_ok_and(|uri| !uri.is_within(targets));
+        let outside = self.entries.iter().flatten().enumerate().find(|(_, entry)| is_outside(entry));
+        match outside.filter(|_| !targets.is_empty()) {
+            None => Ok(self),
+            Some((at, Entry { uri, .. })) => {
+                let text = format!("entry {}: [sip] targets does not list the host of \"{uri}\"", at + 1);
+                Err(Refusal::new(422, text))
+            }
+        }
     }
 
     /// What replaces what a subscription has.

@@ -144,7 +144,7 @@ impl Face {
     fn read(self, content: &[u8], hub: &Hub) -> Result<Asked, Refusal> {
         match self {
             Face::Xml => read::xml(content, &hub.config.limits),
-            Face::Json => json::read(content, hub.now.wall),
+            Face::Json => json::read(content, hub.now.wall)?.within(&hub.config.sip.targets),
         }
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::{Listener, ListenerTls, Protocol, Tls};
+use crate::ground::hosts::Hosts;
 
 /// `[sip]`. Without `listen` no SIP is spoken.
 #[derive(Clone, Debug)]
@@ -13,8 +14,10 @@ pub struct Sip {
     pub listen: Vec<SipListener>,
     /// The outbound proxy, a SIP URI: every request goes there. Without one each URI's own host is asked.
     pub proxy: Option<Box<str>>,
-    /// Users and passwords for peers that ask; the first that fits a realm counts.
+    /// Users and passwords for peers that ask; the first that fits a realm and a host counts.
     pub credentials: Vec<SipCredential>,
+    /// The hosts that subscriptions may name; none are all.
+    pub targets: Vec<Hosts>,
     /// New requests towards one address in a second; 0 is no bound.
     pub requests_per_second: u32,
     /// The URI in `From`; without one it is `sip:offhook@` and the host of the first socket.
@@ -31,6 +34,7 @@ impl Default for Sip {
             listen: Vec::new(),
             proxy: None,
             credentials: Vec::new(),
+            targets: Vec::new(),
             requests_per_second: 50,
             from: None,
             host: None,
@@ -49,9 +53,9 @@ impl Sip {
     /// Whether this says the same as another but for its sockets.
     #[must_use]
     pub fn speaks_as(&self, other: &Sip) -> bool {
-        let Sip { listen: _, proxy, credentials, requests_per_second, from, host, tls } = self;
-        (proxy, credentials, requests_per_second)
-            == (&other.proxy, &other.credentials, &other.requests_per_second)
+        let Sip { listen: _, proxy, credentials, targets, requests_per_second, from, host, tls } = self;
+        (proxy, credentials, targets, requests_per_second)
+            == (&other.proxy, &other.credentials, &other.targets, &other.requests_per_second)
             && (from, host, tls) == (&other.from, &other.host, &other.tls)
     }
 
@@ -119,6 +123,8 @@ impl fmt::Display for SipListener {
 pub struct SipCredential {
     /// The realm; `*` is any.
     pub realm: Box<str>,
+    /// The hosts that it is for; none are all that may be asked.
+    pub hosts: Vec<Hosts>,
     /// The user.
     pub user: Box<str>,
     /// The password.
@@ -130,6 +136,7 @@ impl fmt::Debug for SipCredential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SipCredential")
             .field("realm", &self.realm)
+            .field("hosts", &self.hosts)
             .field("user", &self.user)
             .finish_non_exhaustive()
     }
@@ -160,6 +167,7 @@ mod tests {
         for other in [
             Sip { proxy: Some("sip:a".into()), ..Sip::default() },
             Sip { requests_per_second: 1, ..Sip::default() },
+            Sip { targets: vec!["a".parse().unwrap()], ..Sip::default() },
             Sip { from: Some("sip:a@b".into()), ..Sip::default() },
             Sip { host: Some("b".into()), ..Sip::default() },
             Sip { tls: Tls { insecure: true, ..Tls::default() }, ..Sip::default() },
@@ -170,8 +178,12 @@ mod tests {
 
     #[test]
     fn a_password_is_not_shown() {
-        let credential =
-            SipCredential { realm: "*".into(), user: "gateway".into(), password: "open sesame".into() };
+        let credential = SipCredential {
+            realm: "*".into(),
+            hosts: Vec::new(),
+            user: "gateway".into(),
+            password: "open sesame".into(),
+        };
         let sip = Sip { credentials: vec![credential], ..Sip::default() };
         assert!(!format!("{sip:?}").contains("sesame"));
     }

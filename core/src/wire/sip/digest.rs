@@ -14,6 +14,8 @@ use sha2::{Sha256, Sha512_256};
 
 use super::grammar;
 use super::message::Message;
+use super::uri::Uri;
+use crate::ground::hosts::Hosts;
 use crate::ground::limits::SIP_NONCES;
 use crate::ground::rng::Rng;
 
@@ -26,6 +28,8 @@ const FIELDS: [(&str, &str); 2] =
 pub struct Credential {
     /// The realm; `*` is any that has no credential of its own.
     pub realm: Box<str>,
+    /// The hosts that it is for; none are all.
+    pub hosts: Vec<Hosts>,
     /// The user's name.
     pub user: Box<str>,
     /// The password.
@@ -34,8 +38,9 @@ pub struct Credential {
 
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Credential { realm, user, .. } = self;
-        f.debug_struct("Credential").field("realm", realm).field("user", user).finish_non_exhaustive()
+        let Credential { realm, hosts, user, password: _ } = self;
+        let mut shown = f.debug_struct("Credential");
+        shown.field("realm", realm).field("hosts", hosts).field("user", user).finish_non_exhaustive()
     }
 }
 
@@ -65,9 +70,11 @@ impl Authority {
 
     /// Makes `request`, which got `response`, ready to go again: answers the challenges that there are credentials for.
     /// False, and the request is as it was, if there are none, or if those that were sent are refused; a nonce that was
-    /// stale is replaced once. The new `CSeq` is the caller's affair.
-    pub fn answer(&mut self, rng: &mut Rng, response: &Message, request: &mut Message) -> bool {
+    /// stale is replaced once. The new `CSeq` is the caller's affair. `whom` is the URI that it was meant for, whoever
+    /// asks: a challenge names a realm as it likes.
+    pub fn answer(&mut self, rng: &mut Rng, response: &Message, request: &mut Message, whom: &str) -> bool {
         let (Some(method), Some(uri)) = (request.method(), request.uri()) else { return false };
+        let Ok(whom) = whom.parse::<Uri>() else { return false };
         let mut lines = Vec::new();
         let mut is_answered = false;
         for (asks, answers) in FIELDS {
@@ -85,7 +92,7 @@ impl Authority {
             for (digests, is_new) in
                 challenges.iter().map(|new| (new, true)).chain(kept.iter().map(|kept| (kept, false)))
             {
-                let Some(at) = self.credential(&digests.realm) else { continue };
+                let Some(at) = self.credential(&digests.realm, &whom) else { continue };
                 let count = self.count(digests, is_new);
                 let cnonce = format!("{:016x}", rng.next_u64());
                 lines.push((answers, digests.answer(&self.credentials[at], method, uri, count, &cnonce)));
@@ -103,9 +110,10 @@ impl Authority {
         is_answered
     }
 
-    /// The credential of a realm: its own before the one of all.
-    fn credential(&self, realm: &str) -> Option<usize> {
-        let of = |realm: &str| self.credentials.iter().position(|credential| *credential.realm == *realm);
+    /// The credential of a realm for a URI: its own before the one of all.
+    fn credential(&self, realm: &str, whom: &Uri) -> Option<usize> {
+        let is_for = |c: &Credential| c.hosts.is_empty() || whom.is_within(&c.hosts);
+        let of = |realm: &str| self.credentials.iter().position(|c| *c.realm == *realm && is_for(c));
         of(realm).or_else(|| of("*"))
     }
 
@@ -271,7 +279,7 @@ mod tests {
     use super::*;
 
     fn credential(realm: &str, user: &str, password: &str) -> Credential {
-        Credential { realm: realm.into(), user: user.into(), password: password.into() }
+        Credential { realm: realm.into(), hosts: Vec::new(), user: user.into(), password: password.into() }
     }
 
     /// The parameter of an answer.
@@ -362,6 +370,7 @@ mod tests {
         authority: Authority,
         rng: Rng,
         request: Message,
+        whom: &'static str,
     }
 
     impl Conversation {
@@ -374,7 +383,8 @@ mod tests {
             Conversation {
                 authority: Authority::new(credentials),
                 rng: Rng::new(1),
-                request: Message::request("SUBSCRIBE", "sip:bill@example.com"),
+                request: Message::request("SUBSCRIBE", "sip:bill@192.0.2.9"),
+                whom: "sip:bill@example.com",
             }
         }
 
@@ -385,7 +395,7 @@ mod tests {
             for (name, challenge) in challenges {
                 response.fields.push(name, *challenge);
             }
-            let goes = self.authority.answer(&mut self.rng, &response, &mut self.request);
+            let goes = self.authority.answer(&mut self.rng, &response, &mut self.request, self.whom);
             assert!(goes || self.request == before, "a request that does not go is left as it was");
             goes
         }
@@ -439,6 +449,38 @@ mod tests {
         let mut talk = Conversation::new();
         talk.authority.credentials.remove(1);
         assert!(!talk.challenged(&[(WWW, "Digest realm=\"other.test\",nonce=\"1\"")]));
+    }
+
+    #[test]
+    fn a_credential_is_for_its_hosts_alone() {
+        let of = |realm: &str, user: &str, hosts: &[&str]| {
+            let hosts = hosts.iter().map(|hosts| hosts.parse().unwrap()).collect();
+            Credential { hosts, ..credential(realm, user, "1") }
+        };
+        let credentials = [
+            of("asterisk", "alice", &["example.com", "192.0.2.0/24"]),
+            of("asterisk", "bob", &["*.example.com"]),
+            of("*", "carol", &["example.com", "example.net"]),
+        ];
+        for (realm, whom, user) in [
+            ("asterisk", "sip:x@example.com", "alice"),
+            ("asterisk", "sip:x@192.0.2.7:5070;transport=tcp", "alice"),
+            ("asterisk", "sip:x@pbx.example.com", "bob"),
+            ("asterisk", "sip:x@example.net", "carol"),
+            ("other", "sip:x@example.com", "carol"),
+            ("other", "sip:x@pbx.example.com", ""),
+            ("asterisk", "sip:x@example.org", ""),
+            ("asterisk", "sip:x@example.com;maddr=198.51.100.1", ""),
+            ("asterisk", "sip:x@example.com;maddr=192.0.2.8", "alice"),
+            ("asterisk", "tel:1", ""),
+        ] {
+            let mut talk = Conversation { whom, ..Conversation::new() };
+            talk.authority = Authority::new(credentials.to_vec());
+            let goes = talk.challenged(&[(WWW, &format!("Digest realm=\"{realm}\",nonce=\"1\""))]);
+            assert_eq!(goes, !user.is_empty(), "{realm} {whom}");
+            let line = talk.request.fields.get("Authorization").unwrap_or_default();
+            assert_eq!(line.split_once(' ').and_then(|_| param(line, "username")).unwrap_or_default(), user);
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 pub use super::grammar::Params;
 use super::grammar::{self, WHITE};
+use crate::ground::hosts::{Hosts, is_in};
 
 /// Text that is no such address; the sentence says why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,13 @@ impl Uri {
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&str> {
         grammar::find(&self.params, name)
+    }
+
+    /// Whether all hosts that it names are among these: its own, and the one that `maddr` puts in its place.
+    #[must_use]
+    pub fn is_within(&self, hosts: &[Hosts]) -> bool {
+        let maddr = self.param("maddr").filter(|maddr| !maddr.is_empty());
+        [Some(&*self.host), maddr].into_iter().flatten().all(|host| is_in(host, hosts))
     }
 
     /// The rules of section 19.1.4.

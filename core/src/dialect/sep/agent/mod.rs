@@ -21,6 +21,7 @@ use crate::ground::time::{Mono, Wall};
 use crate::hub::Hub;
 use crate::hub::action::Level;
 use crate::wire::sip::subscriber::{Subscriber, Wanted};
+use crate::wire::sip::uri::Uri;
 use transport::Transport;
 
 /// Something to say of a subscription.
@@ -126,6 +127,7 @@ impl Agent {
             let saved = subscription.dialogs.iter().filter(|dialog| dialog.uri == resource.uri);
             let saved: Vec<_> = saved.filter_map(|dialog| serde_json::from_str(&dialog.saved).ok()).collect();
             let key = insert(&mut self.entries, &mut self.of, subscription, &resource.uri);
+            note_target(hub, &resource.uri);
             subscriber.restore(hub.now, key, wanted(subscription, &resource.uri), until, saved);
         }
         // Entries that a PUT took off, and whose dialogs had not ended when the server did.
@@ -220,9 +222,10 @@ impl Agent {
         self.leaving.is_none() || self.entries.is_empty()
     }
 
-    fn subscribe(&mut self, hub: &Hub, subscription: &Subscription, uri: &str) {
+    fn subscribe(&mut self, hub: &mut Hub, subscription: &Subscription, uri: &str) {
         let Some(subscriber) = &mut self.subscriber else { return };
         let key = insert(&mut self.entries, &mut self.of, subscription, uri);
+        note_target(hub, uri);
         subscriber.subscribe(hub.now, key, wanted(subscription, uri), subscription.expires);
     }
 
@@ -268,6 +271,17 @@ impl Agent {
 /// Whether SIP is spoken, and this engine is the one that speaks it.
 fn is_here(hub: &Hub) -> bool {
     hub.place.shard.0 == 0 && hub.config.sip.is_on()
+}
+
+/// Says why an entry is not asked for, if its host is none of those that may be asked.
+fn note_target(hub: &mut Hub, uri: &str) {
+    let targets = &hub.config.sip.targets;
+    if !targets.is_empty() && uri.parse::<Uri>().is_ok_and(|uri| !uri.is_within(targets)) {
+        hub.note(
+            Level::Info,
+            format!("sep: {uri} is not subscribed to: [sip] targets does not list its host"),
+        );
+    }
 }
 
 fn insert(

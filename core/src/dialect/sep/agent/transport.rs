@@ -49,15 +49,18 @@ pub(super) fn subscriber(hub: &mut Hub) -> Subscriber {
         limits: hub.config.limits.clone(),
         ..endpoint::Settings::default()
     };
+    // A password goes no further than a subscription may.
+    let hosts = |c: &SipCredential| if c.hosts.is_empty() { &sip.targets } else { &c.hosts }.clone();
     let credential = |c: &SipCredential| Credential {
         realm: c.realm.clone(),
+        hosts: hosts(c),
         user: c.user.clone(),
         password: c.password.clone(),
     };
     let credentials = sip.credentials.iter().map(credential).collect();
-    let limits = hub.config.limits.clone();
+    let (targets, limits) = (sip.targets.clone(), hub.config.limits.clone());
     let endpoint = Endpoint::new(settings, hub.rng.next_u64());
-    Subscriber::new(endpoint, Settings { from, credentials, limits }, hub.rng.next_u64())
+    Subscriber::new(endpoint, Settings { from, credentials, targets, limits }, hub.rng.next_u64())
 }
 
 /// The packages whose bodies mean something here.

@@ -137,7 +137,7 @@ impl Subscription {
                 for (name, value) in sent {
                     request.fields.push(&name, value);
                 }
-                if !agent.authority.answer(&mut agent.rng, response, &mut request) {
+                if !agent.authority.answer(&mut agent.rng, response, &mut request, &self.uri) {
                     return false;
                 }
                 for name in ["Authorization", "Proxy-Authorization"] {
@@ -158,7 +158,9 @@ impl Subscription {
             }
             421 if requires(response, "eventlist") && !terms.eventlist => terms.eventlist = true,
             300..=399 if place == Place::Initial && flight.redirections < REDIRECTIONS_MAX => {
-                let Some(target) = contact(response) else { return false };
+                let Some(target) = contact(response).filter(|target| agent.may_ask(target)) else {
+                    return false;
+                };
                 again.redirections += 1;
                 self.uri = target;
             }

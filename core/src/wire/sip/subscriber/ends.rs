@@ -83,6 +83,9 @@ impl End {
     /// A subscription that was alive has run out, or its peer is silent.
     pub(super) const EXPIRED: End = End { reason: Reason::Timeout, status: None, next: Next::AtOnce };
 
+    /// It is not asked for at all, as if its peer had forbidden it.
+    pub(super) const FORBIDDEN: End = End { reason: Reason::Rejected, status: Some(403), next: Next::Never };
+
     /// As it is told.
     pub(super) fn event(self, dialog: u32, content: Option<Content>, for_good: bool) -> Event {
         Event::Ended { dialog, reason: self.reason, status: self.status, content, for_good }

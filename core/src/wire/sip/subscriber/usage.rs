@@ -49,8 +49,15 @@ impl Usage {
         }
     }
 
-    /// Goes on with these dialogs, or asks for a subscription if there are none.
+    /// Goes on with these dialogs, or asks for a subscription if there are none. Those of a peer that may not be asked any
+    /// more are left to run out.
     pub(super) fn begin(&mut self, agent: &mut UserAgent, now: Now, dialogs: Vec<Saved>) {
+        let may_ask = agent.may_ask(&self.terms.wanted.uri);
+        let (dialogs, given_up) = if may_ask { (dialogs, Vec::new()) } else { (Vec::new(), dialogs) };
+        for Saved { dialog, .. } in given_up {
+            agent.tell(self.terms.key, End::FORBIDDEN.event(dialog, None, true));
+            agent.tell(self.terms.key, Event::Save { dialog, saved: None });
+        }
         match Subscription::restore(&mut self.terms, agent, now, dialogs) {
             Some(subscription) => self.stage = Stage::Subscribed(Box::new(subscription)),
             None => self.subscribe(agent, now, 0),
@@ -60,8 +67,14 @@ impl Usage {
     /// Asks for a new subscription, if it is wanted for longer than so many milliseconds.
     fn subscribe(&mut self, agent: &mut UserAgent, now: Now, least_ms: u64) {
         self.stage = Stage::Waiting(Mono::NEVER);
-        if self.terms.until.since(now.wall) > least_ms {
+        if self.terms.until.since(now.wall) <= least_ms {
+            return;
+        }
+        if agent.may_ask(&self.terms.wanted.uri) {
             self.stage = Stage::Subscribed(Box::new(Subscription::begin(&self.terms, agent, now)));
+        } else {
+            self.stage = Stage::Ended;
+            agent.tell(self.terms.key, End::FORBIDDEN.event(0, None, true));
         }
     }
 

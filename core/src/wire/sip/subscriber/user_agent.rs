@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use foldhash::quality::FixedState;
 
 use super::said::Event;
+use crate::ground::hosts::Hosts;
 use crate::ground::limits::Limits;
 use crate::ground::rng::Rng;
 use crate::ground::time::Mono;
@@ -27,6 +28,8 @@ pub struct Settings {
     pub from: Box<str>,
     /// What challenges are answered with.
     pub credentials: Vec<Credential>,
+    /// Where subscriptions may go; none is anywhere.
+    pub targets: Vec<Hosts>,
     /// Bounds: the rows `sip_…`.
     pub limits: Limits,
 }
@@ -81,6 +84,12 @@ impl UserAgent {
     /// Our address, as it stands in `Contact`.
     pub(super) fn contact(&self, secure: bool) -> Box<str> {
         self.endpoint.contact(&self.user, secure)
+    }
+
+    /// Whether a subscription may go to a URI. Where its dialogs go then is its notifier's affair.
+    pub(super) fn may_ask(&self, uri: &str) -> bool {
+        let targets = &self.settings.targets;
+        targets.is_empty() || uri.parse::<Uri>().is_ok_and(|uri| uri.is_within(targets))
     }
 
     pub(super) fn tell(&mut self, usage: u32, event: Event) {

@@ -141,6 +141,25 @@ fn redirections_are_followed_five_times() {
 }
 
 #[test]
+fn a_redirection_leads_neither_past_the_targets_nor_a_password_past_its_hosts() {
+    let mut stage = Stage::new();
+    stage.subscribe(wanted());
+    let request = stage.request();
+    stage.answer(&request, 302, &[("Contact", "<sip:alice@203.0.113.9>")]);
+    assert_eq!((stage.events(), stage.requests.len()), (vec!["ended #0 giveup 302".to_owned()], 0));
+
+    let (_, request) = stage.until_request();
+    stage.answer(&request, 302, &[("Contact", "<sip:alice@198.51.100.9>")]);
+    let again = stage.request();
+    assert_eq!(again.uri(), Some("sip:alice@198.51.100.9"));
+    stage.answer(&again, 401, &[MD5]);
+    assert_eq!(
+        (stage.events(), stage.requests.len()),
+        (vec!["ended #0 rejected 401 for good".to_owned()], 0)
+    );
+}
+
+#[test]
 fn s41_a_421_leads_to_a_request_for_lists() {
     let mut stage = Stage::new();
     stage.subscribe(wanted());

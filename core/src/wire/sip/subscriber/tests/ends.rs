@@ -103,7 +103,7 @@ fn s20_one_failure_says_nothing_of_others() {
 #[test]
 fn a_name_without_address_and_a_transport_that_fails_count_as_a_503() {
     let mut stage = Stage::new();
-    stage.subscribe(Wanted { uri: "tel:1".into(), ..wanted() });
+    stage.subscribe(Wanted { uri: format!("{URI};transport=sctp").into(), ..wanted() });
     assert_eq!(stage.events(), ["ended #0 giveup 503"]);
     assert_eq!(stage.subscriber.poll_timeout(), Some(stage.now.mono.plus_ms(30_000)));
 }

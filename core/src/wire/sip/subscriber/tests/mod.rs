@@ -47,10 +47,16 @@ pub(super) fn wanted() -> Wanted {
 /// A subscriber with this seed, and so many requests in a second.
 fn subscriber(seed: u64, requests_per_second: u32) -> Subscriber {
     let endpoint = endpoint::Settings { udp: vec![us()], requests_per_second, ..Default::default() };
-    let credential = Credential { realm: "*".into(), user: "gateway".into(), password: "secret".into() };
+    let credential = Credential {
+        realm: "*".into(),
+        hosts: vec!["192.0.2.0/24".parse().unwrap()],
+        user: "gateway".into(),
+        password: "secret".into(),
+    };
     let settings = Settings {
         from: "sip:offhook@example.test".into(),
         credentials: vec![credential],
+        targets: ["192.0.2.0/24", "198.51.100.9"].map(|hosts| hosts.parse().unwrap()).into(),
         limits: Limits::default(),
     };
     Subscriber::new(Endpoint::new(endpoint, seed), settings, seed)

@@ -64,6 +64,21 @@ fn s46_a_peer_that_has_forgotten_leads_to_a_new_subscription() {
 }
 
 #[test]
+fn a_peer_that_may_not_be_asked_any_more_is_left_alone() {
+    let (before, _) = Stage::subscribed(3_600);
+    let mut stage = Stage::with(2, 0);
+    let until = stage.in_s(100_000);
+    let forbidden = Wanted { uri: "sip:alice@203.0.113.9".into(), ..wanted() };
+    stage.subscriber.restore(stage.now, KEY, forbidden, until, before.saved.clone());
+    stage.collect();
+    let ended = ["ended #1 rejected 403 for good", "gone #1", "ended #0 rejected 403 for good"];
+    assert_eq!((stage.events(), stage.requests.len()), (ended.map(str::to_owned).to_vec(), 0));
+    stage.subscriber.unsubscribe(stage.now, KEY);
+    assert_eq!(stage.events(), ["over"]);
+    stage.assert_empty();
+}
+
+#[test]
 fn s46_what_has_run_out_meanwhile_is_made_anew() {
     let (before, request) = Stage::subscribed(3_600);
     let mut stage = restarted(&before, 3_600_000);

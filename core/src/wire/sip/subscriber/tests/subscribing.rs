@@ -234,6 +234,22 @@ fn s39_a_notify_after_the_end_gets_481_and_does_no_harm() {
 }
 
 #[test]
+fn whom_nobody_may_ask_is_as_one_who_forbids_it() {
+    for uri in ["sip:alice@203.0.113.9", "sip:alice@192.0.2.9;maddr=203.0.113.9", "sip:alice@pbx.test"] {
+        let mut stage = Stage::new();
+        stage.subscribe(Wanted { uri: uri.into(), ..wanted() });
+        assert_eq!(stage.events(), ["ended #0 rejected 403 for good"], "{uri}");
+        stage.subscriber.retry(stage.now, KEY);
+        assert_eq!(stage.events(), ["ended #0 rejected 403 for good"], "{uri}");
+        stage.pass(10_000_000);
+        assert!(stage.requests.is_empty(), "{uri}");
+        stage.subscriber.unsubscribe(stage.now, KEY);
+        assert_eq!(stage.events(), ["over"], "{uri}");
+        stage.assert_empty();
+    }
+}
+
+#[test]
 fn unsubscribing_needs_no_dialog() {
     // Nothing is on its way: it waits for another attempt.
     let mut stage = Stage::new();
