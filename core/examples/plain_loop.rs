@@ -74,7 +74,7 @@ fn main() -> std::io::Result<()> {
                 Action::Read { .. } => unreachable!("no engine reads a log that its Place says is not kept"),
                 Action::Dial(id, _) => engine.complete(now, Completion::Dialed(id, Err("no".into()))), // Nor webhooks.
                 Action::Send { .. } => engine.datagram_dropped(), // No SIP is spoken.
-                Action::Resolve(n, _) => engine.complete(now, Completion::Resolved(n, Err("no".into()))),
+                Action::Resolve(n, _, _) => engine.complete(now, Completion::Resolved(n, Err("no".into()))),
                 Action::Report(number) => engine.complete(now, Completion::Report(number, b"# EOF\n".into())),
                 Action::Check { ticket, .. } => engine.complete(now, Completion::Checked(ticket, false)), // No users.
                 Action::Audit(line) => eprintln!("{line:?}"),

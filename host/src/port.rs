@@ -77,8 +77,8 @@ impl Port {
             }
             Action::Report(ticket) => self.report(now, engine, ticket),
             Action::Note(note) => write_note(&note),
-            Action::Resolve(ticket, host) => {
-                self.process.resolver.ask(&self.process, self.shard, ticket, host);
+            Action::Resolve(ticket, host, share) => {
+                self.process.resolver.ask(&self.process, self.shard, ticket, host, share);
             }
             Action::Check { ticket, hash, password } => {
                 let wanted = Wanted { shard: self.shard, ticket, hash, password };

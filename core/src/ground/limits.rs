@@ -146,6 +146,7 @@ limits! {
     sip_dialog_bytes = 4_096, "Route, contact and tag of a NOTIFY, as a dialog keeps them. Beyond: 513.";
     sip_names = 4_096, "Host names of SIP URIs that are being resolved or remembered. Beyond: the oldest that is resolved is forgotten, and a request fails if none is.";
     sip_name_ms = 60_000, "How long their addresses are remembered.";
+    sip_lookups = 4_096, "Host names of SIP URIs that are being resolved, those that nobody waits for any more included; `calls` have as many places of their own. Beyond: a request has no address.";
     sip_resolve_ms = 10_000, "Time that resolving a name has. Beyond: it has no address.";
     sep_subscriptions = 20_000, "SIP subscriptions over HTTP, those that have not ended. Beyond: 503 with Retry-After.";
     sep_entries = 200, "Entries of one subscription's list. Beyond: 422.";

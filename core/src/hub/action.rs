@@ -9,6 +9,16 @@ use crate::ground::id::{ConnId, Seq};
 use crate::hub::access::audit::Audit;
 use crate::log::record::Record;
 
+/// Who asks for the addresses of a name. Each has a line of its own, so that names which hang keep nobody in the other one
+/// waiting.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Share {
+    /// Calls.
+    Calls,
+    /// Dialects, for protocols of their own.
+    Dialects,
+}
+
 /// Something that the adapter does for the engine. Actions are small; they come in the order in which they should be done.
 #[derive(Debug)]
 pub enum Action {
@@ -38,8 +48,8 @@ pub enum Action {
         /// The datagram.
         bytes: Box<[u8]>,
     },
-    /// Find the addresses of a host name. Later: [`Completion::Resolved`].
-    Resolve(u64, Box<str>),
+    /// Find the addresses of a host name, in the line of those who ask. Later: [`Completion::Resolved`].
+    Resolve(u64, Box<str>, Share),
     /// Bytes wait: take them from [`crate::Engine::outbound`].
     Flush(ConnId),
     /// End the sending direction (a FIN), and go on reading.

@@ -147,7 +147,7 @@ impl World {
                     let done = Completion::Read { ticket, start, records };
                     self.shards[shard].engine.complete(self.now, done);
                 }
-                Action::Resolve(ticket, host) => {
+                Action::Resolve(ticket, host, _) => {
                     if let Some(found) = self.others.resolve(shard, ticket, &host) {
                         self.shards[shard].engine.complete(self.now, Completion::Resolved(ticket, found));
                     }

@@ -11,7 +11,8 @@ use crate::event::Event;
 use crate::ground::config::{Config, Listener, ListenerTls, Place, Protocol, Tls, TlsBase};
 use crate::ground::id::{ListenerId, Seq};
 use crate::ground::time::Wall;
-use crate::hub::action::{Action, Completion};
+use crate::hub::action::{Action, Completion, Share};
+use crate::hub::call::{Call, Caller, EMBEDDER, Target};
 use crate::hub::conn::Stream;
 use crate::hub::flow::Found;
 use crate::log::record::Record;
@@ -309,7 +310,7 @@ fn a_name_is_looked_up_once_for_all() {
     }
     side.engine.handle_timeout(side.now);
     let asked: Vec<Action> = std::iter::from_fn(|| side.engine.poll_action()).collect();
-    let [Action::Resolve(ticket, name)] = &asked[..] else { panic!("{asked:?}") };
+    let [Action::Resolve(ticket, name, Share::Dialects)] = &asked[..] else { panic!("{asked:?}") };
     assert_eq!(&**name, "pbx.example");
     side.engine.complete(side.now, Completion::Resolved(*ticket, Err("no such name".into())));
     assert_eq!(
@@ -321,6 +322,47 @@ fn a_name_is_looked_up_once_for_all() {
             "found 3: Err(\"no such name\")"
         ]
     );
+}
+
+#[test]
+fn names_of_calls_and_of_dialects_have_places_of_their_own() {
+    let mut config = Config::default();
+    (config.limits.calls, config.limits.sip_lookups) = (1, 2);
+    let mut side = Side::new(config, None);
+    let target = Arc::new(Target { host: "a.example".into(), port: 80, tls: None, trusted: true });
+    side.engine.hub.call(Call {
+        target,
+        request: b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+        connect_ms: 5_000,
+        first_byte_ms: 0,
+        total_ms: 5_000,
+        content_max: 0,
+        caller: Caller { dialect: EMBEDDER, key: 1 },
+    });
+    for (key, host) in [(1, "a.example"), (2, "b.example"), (3, "c.example"), (4, "b.example")] {
+        side.engine.hub.lookup(side.place, key, host);
+    }
+    side.engine.handle_timeout(side.now);
+    let asked = |side: &mut Side| -> Vec<(u64, Box<str>, Share)> {
+        let actions = std::iter::from_fn(|| side.engine.poll_action());
+        let resolve = |action| {
+            let Action::Resolve(ticket, name, share) = action else { return None };
+            Some((ticket, name, share))
+        };
+        actions.filter_map(resolve).collect()
+    };
+    let all = asked(&mut side);
+    let shares: Vec<_> = all.iter().map(|(_, name, share)| (&**name, *share)).collect();
+    let expected =
+        [("a.example", Share::Calls), ("a.example", Share::Dialects), ("b.example", Share::Dialects)];
+    assert_eq!(shares, expected);
+    // What is answered makes room.
+    side.engine.complete(side.now, Completion::Resolved(all[2].0, Ok(Vec::new())));
+    let no_room = "found 3: Err(\"too many names are being resolved\")";
+    assert_eq!(side.words(), [no_room, "found 2: Ok([])", "found 4: Ok([])"]);
+    side.engine.hub.lookup(side.place, 5, "c.example");
+    side.engine.handle_timeout(side.now);
+    assert_eq!(asked(&mut side).len(), 1);
 }
 
 #[test]
