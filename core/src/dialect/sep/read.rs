@@ -14,6 +14,7 @@ use crate::ground::hosts::Hosts;
 use crate::ground::limits::Limits;
 use crate::ground::time::Wall;
 use crate::wire::http::url::Url;
+use crate::wire::sip::is_token;
 use crate::wire::sip::uri::Uri;
 use crate::wire::xml::Bounds;
 use crate::wire::xml::tree::{Element, tree};
@@ -198,9 +199,6 @@ impl Asked {
 
 /// The name of an event package, as SIP knows it: a token, without an `id` (RFC 6665 section 8.4).
 fn package(event: &str) -> Result<&str, Refusal> {
-    let is_token = |text: &str| {
-        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b))
-    };
     if is_token(event) {
         return Ok(event_name(event));
     }

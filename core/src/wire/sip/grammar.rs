@@ -12,7 +12,9 @@ pub(super) type Param<'a> = (&'a str, Option<&'a str>);
 /// White space that may stand in a line; folds have become a space.
 pub(super) const WHITE: [char; 2] = [' ', '\t'];
 
-pub(super) fn is_token(text: &str) -> bool {
+/// Whether this is a token: a word without quotes.
+#[must_use]
+pub fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token_byte)
 }
 
@@ -22,7 +24,16 @@ fn is_token_byte(b: u8) -> bool {
 
 /// A number of decimal digits alone.
 pub(super) fn number<N: std::str::FromStr>(text: &str) -> Option<N> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
+    is_digits(text).then(|| text.parse().ok())?
+}
+
+/// A number of seconds (`delta-seconds`); more than can be held counts as the most that can.
+pub(super) fn seconds(text: &str) -> Option<u32> {
+    is_digits(text).then(|| text.parse().unwrap_or(u32::MAX))
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Where the quoted string at the start of `text` ends, its closing quote included.

@@ -19,6 +19,8 @@ mod torture;
 pub mod transaction;
 pub mod uri;
 
+pub use grammar::is_token;
+
 /// Bounds of one message: rows of [`crate::ground::limits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {

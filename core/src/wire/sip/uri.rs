@@ -242,12 +242,14 @@ fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
 }
 
 fn write_host(f: &mut fmt::Formatter<'_>, host: &str, port: Option<u16>) -> fmt::Result {
-    if host.contains(':') {
-        write!(f, "[{host}]")?
-    } else {
-        f.write_str(host)?
-    }
+    f.write_str(&bracketed(host))?;
     port.map_or(Ok(()), |port| write!(f, ":{port}"))
+}
+
+/// A host as it stands in a URI: an address of IPv6 in brackets.
+#[must_use]
+pub fn bracketed(host: &str) -> Box<str> {
+    if host.contains(':') && !host.starts_with('[') { format!("[{host}]").into() } else { host.into() }
 }
 
 impl fmt::Display for Uri {

@@ -1,7 +1,7 @@
 //! How bytes and names find their way between the subscriber and the hub.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::super::AGENT;
 use super::super::package::Package;
@@ -17,6 +17,7 @@ use crate::hub::flow::Found;
 use crate::wire::sip::digest::Credential;
 use crate::wire::sip::endpoint::{self, Endpoint, FlowId, Output};
 use crate::wire::sip::subscriber::{Settings, Subscriber};
+use crate::wire::sip::uri::bracketed;
 use crate::wire::tls::Compiled;
 
 /// What is known of connections and deadlines.
@@ -35,7 +36,8 @@ pub(super) fn subscriber(hub: &mut Hub) -> Subscriber {
     let sip = &hub.config.sip;
     let addresses = |transport| sip.addresses(transport).collect::<Vec<_>>();
     let udp = addresses(SipTransport::Udp);
-    let host = sip.host.clone().or_else(|| sip.listen.first().map(|l| bracketed(l.address)));
+    let host =
+        sip.host.clone().or_else(|| sip.listen.first().map(|l| bracketed(&l.address.ip().to_string())));
     let from = sip.from.clone().unwrap_or_else(|| format!("sip:offhook@{}", host.unwrap_or_default()).into());
     let accept: Vec<&str> = PACKAGES.iter().filter_map(|package| package.accept()).collect();
     let settings = endpoint::Settings {
@@ -66,14 +68,6 @@ pub(super) fn subscriber(hub: &mut Hub) -> Subscriber {
 /// The packages whose bodies mean something here.
 const PACKAGES: [Package; 5] =
     [Package::Reg, Package::Dialog, Package::MessageSummary, Package::Presence, Package::VqRtcpxr];
-
-/// An address as the host of a URI.
-fn bracketed(address: SocketAddr) -> Box<str> {
-    match address.ip() {
-        IpAddr::V6(ip) => format!("[{ip}]").into(),
-        IpAddr::V4(ip) => ip.to_string().into(),
-    }
-}
 
 impl Transport {
     pub(super) fn new(hub: &mut Hub) -> Transport {

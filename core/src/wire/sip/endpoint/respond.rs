@@ -229,12 +229,12 @@ impl Endpoint {
         }
         let mut bytes = Vec::new();
         response.write(&mut bytes);
-        let is_reliable = matches!(source, Source::Flow { .. });
-        if asked.server.answer(now, bytes.as_slice().into(), is_reliable) {
+        if asked.server.answer(now, bytes.as_slice().into()) {
             let via = asked.via.clone();
             self.transmit(now, source, via.as_deref(), bytes);
         }
-        if is_reliable {
+        // Timer J is 0 on a connection: no copies come there.
+        if matches!(source, Source::Flow { .. }) {
             self.servers.remove(id);
         }
     }

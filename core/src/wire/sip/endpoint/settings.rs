@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::super::uri::Uri;
+use super::super::uri::{Uri, bracketed};
 use super::hop::Transport;
 use crate::ground::limits::Limits;
 
@@ -118,11 +118,6 @@ fn nearest(bound: &[SocketAddr], to: SocketAddr) -> Option<usize> {
     };
     let distances = bound.iter().enumerate().filter_map(|(at, from)| distance(from).map(|far| (far, at)));
     distances.min().map(|(_, at)| at)
-}
-
-/// A host as it stands in a URI: IPv6 in brackets.
-fn bracketed(host: &str) -> Box<str> {
-    if host.contains(':') && !host.starts_with('[') { format!("[{host}]").into() } else { host.into() }
 }
 
 #[cfg(test)]

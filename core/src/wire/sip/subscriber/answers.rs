@@ -3,12 +3,13 @@
 //! What is absent here: transactions, and how challenges are answered (`digest`).
 
 use super::ends::End;
-use super::notifies::{requires, seconds};
+use super::notifies::requires;
 use super::subscription::{Flight, Place, Subscription, Terms};
 use super::user_agent::UserAgent;
 use crate::ground::time::Now;
 use crate::wire::sip::dialog::contact;
 use crate::wire::sip::endpoint::Unanswered;
+use crate::wire::sip::grammar::seconds;
 use crate::wire::sip::message::Message;
 
 /// How often a SUBSCRIBE is sent again with something else, whatever that is.

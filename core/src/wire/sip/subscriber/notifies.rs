@@ -9,6 +9,7 @@ use super::user_agent::UserAgent;
 use crate::ground::time::Now;
 use crate::wire::sip::dialog::Order;
 use crate::wire::sip::fields::Parameterised;
+use crate::wire::sip::grammar::seconds;
 use crate::wire::sip::message::Message;
 
 /// Why a NOTIFY is refused.
@@ -66,12 +67,6 @@ impl State {
             retry_after_s,
         })
     }
-}
-
-/// A number of seconds (`delta-seconds`); more than can be held counts as the most that can.
-pub(super) fn seconds(text: &str) -> Option<u32> {
-    let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    is_number.then(|| text.parse().unwrap_or(u32::MAX))
 }
 
 /// Whether a message requires this option.

@@ -20,12 +20,12 @@ impl Server {
     }
 
     /// The answer, which is sent now; only the first one counts. False: there was one, and this one must not be sent.
-    pub fn answer(&mut self, now: Mono, bytes: Box<[u8]>, is_reliable: bool) -> bool {
+    pub fn answer(&mut self, now: Mono, bytes: Box<[u8]>) -> bool {
         if self.answer.is_some() {
             return false;
         }
         self.answer = Some(bytes);
-        self.until = if is_reliable { now } else { now.plus_ms(LIFE_MS) };
+        self.until = now.plus_ms(LIFE_MS);
         true
     }
 
