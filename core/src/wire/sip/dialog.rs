@@ -3,7 +3,7 @@
 //!
 //! What is absent here: transactions, what is subscribed in a dialog, and dialogs that a response makes.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::fmt;
 use std::str::FromStr;
 
@@ -174,6 +174,28 @@ pub(super) fn contact(message: &Message) -> Option<Box<str>> {
     message.contact().and_then(|contact| request_uri(&contact.uri))
 }
 
+/// The URIs of all `Contact`s as they can stand in request lines, the one that is preferred most first, each once (section
+/// 20.10). One without `q` is as good as any.
+pub(super) fn contacts(message: &Message) -> Vec<Box<str>> {
+    let contacts = message.fields.values("Contact").filter_map(|value| value.parse::<NameAddr>().ok());
+    let ranked = contacts.filter_map(|contact| Some((thousandths(&contact), request_uri(&contact.uri)?)));
+    let mut ranked: Vec<(u16, Box<str>)> = ranked.collect();
+    ranked.sort_by_key(|(q, _)| Reverse(*q));
+    let mut uris: Vec<Box<str>> = Vec::new();
+    for (_, uri) in ranked {
+        if !uris.contains(&uri) {
+            uris.push(uri);
+        }
+    }
+    uris
+}
+
+/// `q` of a contact: from 0 to 1, with three digits at most.
+fn thousandths(contact: &NameAddr) -> u16 {
+    let q = contact.param("q").and_then(|q| q.parse::<f32>().ok());
+    q.filter(|q| (0.0..=1.0).contains(q)).map_or(1_000, |q| (q * 1_000.0) as u16)
+}
+
 /// A `sip:` or `sips:` URI as it can stand in a request line: without header fields (section 19.1.1, table 1).
 pub(super) fn request_uri(text: &str) -> Option<Box<str>> {
     let mut uri: Uri = text.parse().ok()?;
@@ -270,6 +292,23 @@ mod tests {
             assert_eq!(&*dialog.target, target, "{contact}");
         }
         assert!(!dialog.retarget(&notify(&[])));
+    }
+
+    #[test]
+    fn contacts_come_in_the_order_of_their_preference() {
+        let many = "<sip:c@h>;q=0.5, <sip:a@h>;q=1.0, <sip:d@h>;q=0, <sip:b@h>;q=0.75, <sip:c@h>;q=0.1";
+        for (fields, expected) in [
+            (&[][..], &[][..]),
+            (&[("Contact", "*")], &[]),
+            (&[("Contact", "<tel:1>, <sip:a@h?X=y>")], &["sip:a@h"]),
+            (&[("Contact", "<sip:a@h>"), ("Contact", "sip:b@h")], &["sip:a@h", "sip:b@h"]),
+            (&[("Contact", "<sip:a@h>;q=0.9"), ("Contact", "<sip:b@h>")], &["sip:b@h", "sip:a@h"]),
+            (&[("Contact", "<sip:a@h>;q=x, <sip:b@h>;q=2")], &["sip:a@h", "sip:b@h"]),
+            (&[("Contact", many)], &["sip:a@h", "sip:b@h", "sip:c@h", "sip:d@h"]),
+        ] {
+            let found = contacts(&notify(fields));
+            assert_eq!(found.iter().map(|uri| &**uri).collect::<Vec<_>>(), expected, "{fields:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::notifies::requires;
 use super::subscription::{Flight, Place, Subscription, Terms};
 use super::user_agent::UserAgent;
 use crate::ground::time::Now;
-use crate::wire::sip::dialog::contact;
+use crate::wire::sip::dialog::contacts;
 use crate::wire::sip::endpoint::Unanswered;
 use crate::wire::sip::grammar::seconds;
 use crate::wire::sip::message::Message;
@@ -41,7 +41,9 @@ impl Subscription {
             self.flight = None;
             return None;
         }
-        if self.sent_again(terms, agent, now, place, status, response) {
+        if self.sent_again(terms, agent, now, place, status, response)
+            || place == Place::Initial && self.sent_elsewhere(terms, agent, now)
+        {
             return None;
         }
         let retry_after_s = retry_after_s(response);
@@ -65,7 +67,13 @@ impl Subscription {
             Unanswered::Transport | Unanswered::NoAddress => End::of_initial(503, None),
         };
         match self.place_of(request)? {
-            Place::Initial if self.dialogs.is_empty() => self.fail(terms, agent, end, None),
+            Place::Initial if self.dialogs.is_empty() => {
+                if self.sent_elsewhere(terms, agent, now) {
+                    None
+                } else {
+                    self.fail(terms, agent, end, None)
+                }
+            }
             Place::Initial => {
                 self.flight = None;
                 None
@@ -126,8 +134,12 @@ impl Subscription {
         response: &Message,
     ) -> bool {
         let Some(flight) = self.flight_mut(place) else { return false };
-        let mut again =
-            Flight { tries: flight.tries + 1, redirections: flight.redirections, ..Flight::default() };
+        let mut again = Flight {
+            tries: flight.tries + 1,
+            redirections: flight.redirections,
+            elsewhere: flight.elsewhere.clone(),
+            ..Flight::default()
+        };
         if again.tries > TRIES_MAX {
             return false;
         }
@@ -158,16 +170,31 @@ impl Subscription {
                 terms.expires_min_s = least_s;
             }
             421 if requires(response, "eventlist") && !terms.eventlist => terms.eventlist = true,
-            300..=399 if place == Place::Initial && flight.redirections < REDIRECTIONS_MAX => {
-                let Some(target) = contact(response).filter(|target| agent.may_ask(target)) else {
-                    return false;
-                };
-                again.redirections += 1;
-                self.uri = target;
+            300..=399 if place == Place::Initial => {
+                let mut targets = contacts(response);
+                targets.retain(|target| agent.may_ask(target) && !flight.elsewhere.contains(target));
+                targets.truncate(REDIRECTIONS_MAX.into());
+                flight.elsewhere.splice(0..0, targets);
+                return false;
             }
             _ => return false,
         }
         self.subscribe(terms, agent, now, place, again);
+        true
+    }
+
+    /// Sends the first SUBSCRIBE to where else a redirection leads, the best place first (RFC 3261 section 8.1.3.4); false:
+    /// nowhere.
+    fn sent_elsewhere(&mut self, terms: &Terms, agent: &mut UserAgent, now: Now) -> bool {
+        let Some(mut flight) = self.flight.take_if(|flight| {
+            !self.is_leaving && !flight.elsewhere.is_empty() && flight.redirections < REDIRECTIONS_MAX
+        }) else {
+            return false;
+        };
+        self.uri = flight.elsewhere.remove(0);
+        let Flight { tries, redirections, elsewhere, .. } = *flight;
+        let again = Flight { tries, redirections: redirections + 1, elsewhere, ..Flight::default() };
+        self.subscribe(terms, agent, now, Place::Initial, again);
         true
     }
 

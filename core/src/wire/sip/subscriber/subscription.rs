@@ -91,6 +91,8 @@ pub(super) struct Flight {
     pub(super) tries: u8,
     /// Of these, redirections.
     pub(super) redirections: u8,
+    /// Where redirections lead to as well, the best first.
+    pub(super) elsewhere: Vec<Box<str>>,
     /// What it says to challenges.
     pub(super) credentials: Vec<(Box<str>, Box<str>)>,
 }
@@ -262,8 +264,15 @@ impl Subscription {
             Place::Initial => None,
         };
         let request = agent.send(now.mono, terms.key, request, route);
-        let Flight { tries, redirections, credentials, .. } = flight;
-        let flight = Flight { request, expires_s, tries, redirections, credentials, ..Flight::default() };
+        let flight = Flight {
+            request,
+            expires_s,
+            tries: flight.tries,
+            redirections: flight.redirections,
+            elsewhere: flight.elsewhere,
+            credentials: flight.credentials,
+            ..Flight::default()
+        };
         *self.flight_mut(place) = Some(Box::new(flight));
     }
 

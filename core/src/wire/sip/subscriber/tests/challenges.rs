@@ -141,6 +141,44 @@ fn redirections_are_followed_five_times() {
 }
 
 #[test]
+fn each_place_that_a_redirection_names_is_tried_in_its_order() {
+    let to = |n: u32| format!("sip:alice{n}@192.0.2.9");
+    let mut stage = Stage::new();
+    stage.subscribe(wanted());
+    let request = stage.request();
+    let contacts = format!("<{}>;q=0.2, <{}>;q=0.7, <sip:a@203.0.113.9>", to(3), to(1));
+    stage.answer(&request, 302, &[("Contact", &contacts)]);
+    let first = stage.request();
+    assert_eq!(first.uri(), Some(&*to(1)));
+    // It is challenged, and then leads further.
+    stage.answer(&first, 401, &[MD5]);
+    let first = stage.request();
+    assert_eq!(first.uri(), Some(&*to(1)));
+    stage.answer(&first, 301, &[("Contact", &format!("<{}>", to(2)))]);
+    let second = stage.request();
+    assert_again(&second, &first);
+    assert_eq!((second.uri(), field(&second, "Authorization")), (Some(&*to(2)), "none"));
+    // Nobody answers there.
+    stage.pass(31_999);
+    assert_eq!((stage.events(), stage.requests.len()), (vec![], 0));
+    stage.pass(1);
+    let third = stage.request();
+    assert_eq!(third.uri(), Some(&*to(3)));
+    stage.answer(&third, 404, &[]);
+    assert_eq!(stage.events(), ["ended #0 noresource 404 for good"]);
+
+    // What is not wanted any more goes nowhere else.
+    let mut stage = Stage::new();
+    stage.subscribe(wanted());
+    let request = stage.request();
+    stage.answer(&request, 302, &[("Contact", &contacts)]);
+    let first = stage.request();
+    stage.subscriber.unsubscribe(stage.now, KEY);
+    stage.answer(&first, 500, &[]);
+    assert_eq!((stage.events(), stage.requests.len()), (vec!["over".to_owned()], 0));
+}
+
+#[test]
 fn a_redirection_leads_neither_past_the_targets_nor_a_password_past_its_hosts() {
     let mut stage = Stage::new();
     stage.subscribe(wanted());
