@@ -50,7 +50,8 @@ fn without_length(mut message: Message) -> Message {
 fn read_plainly(message: &Message, data: &[u8]) {
     let text = data.trim_ascii_start();
     let end = text.windows(4).position(|w| w == b"\r\n\r\n").expect("the end of the head");
-    let head = std::str::from_utf8(&text[..end]).expect("a head that was taken is UTF-8");
+    // What people alone read may be something else.
+    let head = String::from_utf8_lossy(&text[..end]);
     let solid = |text: &str| text.replace([' ', '\t'], "");
     let unfolded = head.replace("\r\n ", " ").replace("\r\n\t", " ");
     let lines = unfolded.split("\r\n").skip(1).filter_map(|line| line.split_once(':'));

@@ -132,16 +132,29 @@ fn read_field(line: &[u8], fields: &mut Fields, fields_max: usize) -> Result<(),
         return bad("a line of the head does not end with CR LF");
     }
     let text = str::from_utf8(value).map_or_else(|_| String::from_utf8_lossy(value), Cow::Borrowed);
-    let is_text = matches!(text, Cow::Borrowed(_));
-    let text = text.trim_matches(WHITE);
     let name = fields::registered(name);
+    let is_taken = matches!(text, Cow::Borrowed(_)) || is_for_people(&name, &text);
+    let text = text.trim_matches(WHITE);
     if name == "Via" {
         // One hop a line, so that the first line is the first hop.
         grammar::split(text, b',').take(fields_max.saturating_add(1)).for_each(|hop| fields.push("Via", hop));
     } else {
         fields.add(name, text.into());
     }
-    if is_text { Ok(()) } else { bad("a header field's value is not UTF-8") }
+    if is_taken { Ok(()) } else { bad("a header field's value is not UTF-8") }
+}
+
+/// Whether all that was not UTF-8, and is U+FFFD by now, is for people to read: there are phones that write names in
+/// Latin-1. What identifies something must not come to look alike.
+fn is_for_people(name: &str, text: &str) -> bool {
+    match name {
+        "Organization" | "Server" | "Subject" | "User-Agent" => true,
+        "From" | "To" | "Contact" => {
+            let uri = grammar::find_outside(text, b'<').map(|at| &text[at..]);
+            uri.is_some_and(|uri| !uri.contains(char::REPLACEMENT_CHARACTER))
+        }
+        _ => false,
+    }
 }
 
 /// What every message must have, each once (section 8.1.1), what most have, and whether it can be read.
