@@ -152,7 +152,10 @@ impl Sep {
                 Applied::Nothing
             }
             Change::Dialog { id, uri, dialog, saved } => {
-                if let Some(subscription) = self.known(hub, id) {
+                // Later, the agent knows them.
+                if hub.recovering
+                    && let Some(subscription) = self.known(hub, id)
+                {
                     subscription.save(uri, dialog, saved);
                 }
                 Applied::Nothing
@@ -480,9 +483,10 @@ impl Dialect for Sep {
 
     fn started(&mut self, hub: &mut Hub) {
         if hub.place.shard.0 != 0 {
+            self.subscriptions.iter_mut().for_each(|subscription| subscription.dialogs = Vec::new());
             return;
         }
-        for subscription in self.subscriptions.iter() {
+        for subscription in self.subscriptions.iter_mut() {
             self.ends.insert((Sep::ends_at(hub, subscription), subscription.id));
             if subscription.ended.is_none_or(|ended| !ended.over) {
                 self.resumed.insert(subscription.id);
@@ -499,7 +503,9 @@ impl Dialect for Sep {
         }
         let as_of = hub.applied.0;
         for subscription in self.subscriptions.iter().filter(|s| s.born <= through.0) {
-            append(hub, own(&Change::Carried(Box::new(Subscription { as_of, ..subscription.clone() }))));
+            let dialogs = self.agent.dialogs(hub, subscription);
+            let carried = Subscription { as_of, dialogs, ..subscription.clone() };
+            append(hub, own(&Change::Carried(Box::new(carried))));
         }
     }
 

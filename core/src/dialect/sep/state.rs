@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -24,9 +25,9 @@ pub struct Subscription {
     /// Scheme, host and port of its URL.
     pub base: Box<str>,
     /// The event package.
-    pub event: Box<str>,
+    pub event: Arc<str>,
     /// Body types for the `Accept` of SUBSCRIBE.
-    pub accept: Vec<Box<str>>,
+    pub accept: Arc<[Box<str>]>,
     /// Callbacks have the multipart form.
     pub multipart: bool,
     /// What documents its callbacks carry.
@@ -43,7 +44,7 @@ pub struct Subscription {
     pub resources: Vec<Resource>,
     /// It has ended, or is ending.
     pub ended: Option<Ended>,
-    /// What a restart needs of its SIP dialogs.
+    /// What a restart needs of its SIP dialogs, as the log has it. Once shard 0 goes on with them, it alone knows them.
     pub dialogs: Vec<Dialog>,
     /// The record that made it: its place among all that were ever made.
     pub born: u64,
@@ -206,8 +207,8 @@ impl Subscription {
             id,
             owner,
             base,
-            event,
-            accept,
+            event: event.into(),
+            accept: accept.into(),
             multipart,
             form,
             notify,
@@ -239,7 +240,7 @@ impl Subscription {
         self.expires = expires.unwrap_or(self.expires);
         self.notify = notify.or(self.notify.take());
         if let Some((accept, multipart)) = accept {
-            (self.accept, self.multipart) = (accept, multipart);
+            (self.accept, self.multipart) = (accept.into(), multipart);
         }
         let mut difference = Difference::default();
         let Some(entries) = entries else { return difference };
@@ -307,7 +308,7 @@ impl Subscription {
 /// All subscriptions, those that ended not long ago included.
 #[derive(Debug, Default)]
 pub struct Subscriptions {
-    by_id: BTreeMap<Uuid, Subscription>,
+    by_id: BTreeMap<Uuid, Box<Subscription>>,
     /// By owner, in the order of their making.
     listed: BTreeMap<(Option<Box<str>>, u64), Uuid>,
     living: u64,
@@ -317,16 +318,20 @@ impl Subscriptions {
     /// The subscription of this id.
     #[must_use]
     pub fn get(&self, id: Uuid) -> Option<&Subscription> {
-        self.by_id.get(&id)
+        self.by_id.get(&id).map(|subscription| &**subscription)
     }
 
     pub(super) fn get_mut(&mut self, id: Uuid) -> Option<&mut Subscription> {
-        self.by_id.get_mut(&id)
+        self.by_id.get_mut(&id).map(|subscription| &mut **subscription)
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Subscription> {
-        self.by_id.values()
+        self.by_id.values().map(|subscription| &**subscription)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Subscription> {
+        self.by_id.values_mut().map(|subscription| &mut **subscription)
     }
 
     /// How many have not ended.
@@ -343,7 +348,7 @@ impl Subscriptions {
     ) -> impl Iterator<Item = &'s Subscription> + use<'s> {
         let from = std::ops::Bound::Excluded((owner.clone(), after));
         let to = std::ops::Bound::Included((owner.clone(), u64::MAX));
-        self.listed.range((from, to)).filter_map(|(_, id)| self.by_id.get(id))
+        self.listed.range((from, to)).filter_map(|(_, id)| self.get(*id))
     }
 
     /// Adds one; one that is there is replaced.
@@ -351,7 +356,7 @@ impl Subscriptions {
         self.remove(subscription.id);
         self.living += u64::from(subscription.ended.is_none());
         self.listed.insert((subscription.owner.clone(), subscription.born), subscription.id);
-        self.by_id.insert(subscription.id, subscription);
+        self.by_id.insert(subscription.id, Box::new(subscription));
     }
 
     /// One ends. False: there is none, or it has ended before.
@@ -362,7 +367,7 @@ impl Subscriptions {
         true
     }
 
-    pub(super) fn remove(&mut self, id: Uuid) -> Option<Subscription> {
+    pub(super) fn remove(&mut self, id: Uuid) -> Option<Box<Subscription>> {
         let gone = self.by_id.remove(&id)?;
         self.living -= u64::from(gone.ended.is_none());
         self.listed.remove(&(gone.owner.clone(), gone.born));

@@ -9,18 +9,19 @@ mod told;
 mod transport;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::change::Child;
-use super::package::{self, Package, event_name};
+use super::package::{self, Package};
 use super::rlmi::Lists;
-use super::state::{Difference, Resource, Subscription, Subscriptions};
+use super::state::{Dialog, Difference, Resource, Subscription, Subscriptions};
 use crate::ground::slots::Slots;
 use crate::ground::time::{Mono, Wall};
 use crate::hub::Hub;
 use crate::hub::action::Level;
-use crate::wire::sip::subscriber::{Subscriber, Wanted};
+use crate::wire::sip::subscriber::{Saved, Subscriber, Wanted};
 use transport::Transport;
 
 /// Something to say of a subscription.
@@ -77,14 +78,14 @@ pub struct Agent {
 #[derive(Debug)]
 struct Entry {
     subscription: Uuid,
-    uri: Box<str>,
+    uri: Arc<str>,
     package: Package,
     /// Nobody wants it any more.
     left: bool,
     /// What its package remembers of each dialog that the document does not show.
     ended: Vec<(u32, package::Ended)>,
     /// What it showed before its dialog ended: what comes next is compared with that.
-    former: Option<package::Body>,
+    former: Option<Box<package::Body>>,
     /// What is known of the lists of a peer that is a list server.
     lists: Option<Box<Lists>>,
 }
@@ -112,39 +113,41 @@ impl Agent {
         }
     }
 
-    /// The server was started, and the log holds this subscription; one that has ended may have dialogs still.
-    pub fn resume(&mut self, hub: &mut Hub, subscription: &Subscription) {
+    /// The server was started, and the log holds this subscription; one that has ended may have dialogs still. What the log
+    /// says of them is taken out of it: from here on [`Agent::dialogs`] knows them.
+    pub fn resume(&mut self, hub: &mut Hub, subscription: &mut Subscription) {
         let Some(subscriber) = &mut self.subscriber else {
             if subscription.ended.is_some() {
                 self.saying.push_back((subscription.id, Said::Over));
             }
             return;
         };
+        let dialogs = std::mem::take(&mut subscription.dialogs);
+        let saved_of = |uri: &str| {
+            let of = dialogs.iter().filter(|dialog| *dialog.uri == *uri);
+            of.filter_map(|dialog| serde_json::from_str(&dialog.saved).ok()).collect::<Vec<_>>()
+        };
         // What has ended asks for nothing any more.
         let until = subscription.ended.map_or(subscription.expires, |_| Wall(0));
         for resource in subscription.entries() {
-            let saved = subscription.dialogs.iter().filter(|dialog| dialog.uri == resource.uri);
-            let saved: Vec<_> = saved.filter_map(|dialog| serde_json::from_str(&dialog.saved).ok()).collect();
-            let key = insert(&mut self.entries, &mut self.of, subscription, &resource.uri);
-            subscriber.restore(hub.now, key, wanted(subscription, &resource.uri), until, saved);
+            let (key, wanted) = insert(&mut self.entries, &mut self.of, subscription, &resource.uri);
+            subscriber.restore(hub.now, key, wanted, until, saved_of(&resource.uri));
         }
         // Entries that a PUT took off, and whose dialogs had not ended when the server did.
-        let gone = subscription.dialogs.iter().filter(|dialog| subscription.resource(&dialog.uri).is_none());
+        let gone = dialogs.iter().filter(|dialog| subscription.resource(&dialog.uri).is_none());
         let gone: BTreeSet<&str> = gone.map(|dialog| &*dialog.uri).collect();
         for uri in gone {
-            let saved = subscription.dialogs.iter().filter(|dialog| *dialog.uri == *uri);
-            let saved = saved.filter_map(|dialog| serde_json::from_str(&dialog.saved).ok()).collect();
-            let key = insert(&mut self.entries, &mut self.of, subscription, uri);
+            let (key, wanted) = insert(&mut self.entries, &mut self.of, subscription, uri);
             if let Some(entry) = self.entries.get_mut(key) {
                 entry.left = true;
             }
-            subscriber.restore(hub.now, key, wanted(subscription, uri), Wall(0), saved);
+            subscriber.restore(hub.now, key, wanted, Wall(0), saved_of(uri));
             subscriber.unsubscribe(hub.now, key);
         }
         if subscription.ended.is_some() {
             self.end(hub, subscription);
         } else {
-            self.say_lost(subscription);
+            self.say_lost(subscription, &dialogs);
         }
     }
 
@@ -154,11 +157,11 @@ impl Agent {
         for key in keys {
             let Some(entry) = self.entries.get_mut(key).filter(|entry| !entry.left) else { continue };
             let Some(subscriber) = &mut self.subscriber else { continue };
-            if difference.dropped.contains(&entry.uri) {
+            if difference.dropped.iter().any(|dropped| **dropped == *entry.uri) {
                 entry.left = true;
                 subscriber.unsubscribe(hub.now, key);
             } else {
-                subscriber.ask_for(hub.now, key, &subscription.accept);
+                subscriber.ask_for(hub.now, key, Arc::clone(&subscription.accept));
                 subscriber.extend(hub.now, key, subscription.expires);
                 subscriber.retry(hub.now, key);
             }
@@ -174,6 +177,21 @@ impl Agent {
         self.ending.insert(id);
         self.leave(hub, id);
         self.conclude(id);
+    }
+
+    /// What a restart needs of the dialogs of a subscription.
+    pub fn dialogs(&self, hub: &Hub, subscription: &Subscription) -> Vec<Dialog> {
+        let Some(subscriber) = &self.subscriber else { return subscription.dialogs.clone() };
+        let keys = self.of.get(&subscription.id).into_iter().flatten();
+        let entries = keys.filter_map(|key| Some((*key, self.entries.get(*key)?)));
+        let dialogs = entries.flat_map(|(key, entry)| {
+            subscriber.saved(hub.now, key).map(|saved| Dialog {
+                uri: (*entry.uri).into(),
+                dialog: saved.dialog,
+                saved: text(&saved),
+            })
+        });
+        dialogs.collect()
     }
 
     /// The next thing to say.
@@ -222,8 +240,8 @@ impl Agent {
 
     fn subscribe(&mut self, hub: &Hub, subscription: &Subscription, uri: &str) {
         let Some(subscriber) = &mut self.subscriber else { return };
-        let key = insert(&mut self.entries, &mut self.of, subscription, uri);
-        subscriber.subscribe(hub.now, key, wanted(subscription, uri), subscription.expires);
+        let (key, wanted) = insert(&mut self.entries, &mut self.of, subscription, uri);
+        subscriber.subscribe(hub.now, key, wanted, subscription.expires);
     }
 
     /// Ends what there is of a subscription.
@@ -270,33 +288,38 @@ fn is_here(hub: &Hub) -> bool {
     hub.place.shard.0 == 0 && hub.config.sip.is_on()
 }
 
+/// A new entry, and what its notifier is asked for.
 fn insert(
     entries: &mut Slots<Entry>,
     of: &mut BTreeMap<Uuid, Vec<u32>>,
     subscription: &Subscription,
     uri: &str,
-) -> u32 {
+) -> (u32, Wanted) {
+    let (uri, package): (Arc<str>, _) = (uri.into(), Package::of(&subscription.event));
     let key = entries.insert(Entry {
         subscription: subscription.id,
-        uri: uri.into(),
-        package: Package::of(&subscription.event),
+        uri: Arc::clone(&uri),
+        package,
         left: false,
         ended: Vec::new(),
         former: None,
         lists: None,
     });
-    of.entry(subscription.id).or_default().push(key);
-    key
-}
-
-/// What a notifier is asked for.
-fn wanted(subscription: &Subscription, uri: &str) -> Wanted {
-    let package = Package::of(&subscription.event);
-    Wanted {
-        uri: uri.into(),
-        event: event_name(&subscription.event).into(),
-        accept: subscription.accept.clone(),
+    let keys = of.entry(subscription.id).or_default();
+    // Most subscriptions have one entry for ever.
+    keys.reserve_exact(1);
+    keys.push(key);
+    let wanted = Wanted {
+        uri,
+        event: Arc::clone(&subscription.event),
+        accept: Arc::clone(&subscription.accept),
         expires_s: package.default_expires_s(),
         takes_forks: package.takes_forks(),
-    }
+    };
+    (key, wanted)
+}
+
+/// A dialog as the log has it.
+fn text(saved: &Saved) -> Box<str> {
+    serde_json::to_string(saved).expect("plain data without maps is always JSON").into_boxed_str()
 }

@@ -160,7 +160,7 @@ impl Subscription {
             300..=399 if place == Place::Initial && flight.redirections < REDIRECTIONS_MAX => {
                 let Some(target) = contact(response) else { return false };
                 again.redirections += 1;
-                self.uri = target;
+                self.uri = target.into();
             }
             _ => return false,
         }

@@ -2,6 +2,8 @@
 //!
 //! What is absent here: dialogs (`subscription`).
 
+use std::sync::Arc;
+
 use super::ends::{End, Next, backoff_s};
 use super::notifies::Refusal;
 use super::said::{Event, Saved, Wanted};
@@ -144,7 +146,7 @@ impl Usage {
     }
 
     /// From the next request on it asks for these types of bodies.
-    pub(super) fn accept(&mut self, accept: Vec<Box<str>>) {
+    pub(super) fn accept(&mut self, accept: Arc<[Box<str>]>) {
         self.terms.wanted.accept = accept;
     }
 
@@ -153,6 +155,15 @@ impl Usage {
         if matches!(self.stage, Stage::Ended) {
             self.subscribe(agent, now, 0);
         }
+    }
+
+    /// What a restart needs of its dialogs.
+    pub(super) fn saved(&self, now: Now) -> impl Iterator<Item = Saved> {
+        let dialogs = match &self.stage {
+            Stage::Subscribed(subscription) => &*subscription.dialogs,
+            Stage::Waiting(_) | Stage::Ended => &[],
+        };
+        dialogs.iter().map(move |dialog| dialog.saved(&self.terms, now))
     }
 
     /// Asks for the whole state of a dialog.
