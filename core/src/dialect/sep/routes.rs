@@ -298,7 +298,6 @@ impl Sep {
         let mut made = asked.made(id, hub.now.wall, &hub.config).map_err(refuse)?;
         made.owner = owner(hub, asker);
         made.base = base.into();
-        made.form = face.form();
         if let Some(url) = &made.notify {
             let put = receiver::put(id, url, &location(&made.base, made.form, id));
             hub.append(hub.actor(asker.conn), None, false, true, put);

@@ -112,10 +112,11 @@ pub enum InstanceState {
 }
 
 /// What documents callbacks carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
     /// `<subscription>`, or the multipart form.
+    #[default]
     Xml,
     /// That of `/v1/subscriptions`.
     Json,
