@@ -157,6 +157,7 @@ limits! {
     sep_expires_ms = 604_800_000, "How far ahead a subscription may end. Beyond: it ends then, and the answer says so.";
     sep_ended_ms = 3_600_000, "How long a subscription that ended is answered with 410, and its callback tried. Beyond: 404, and what still waits is dead.";
     sep_callbacks = 1_000, "Callbacks of one subscription that wait. Beyond: the oldest is a dead letter; each of the others is a full state.";
+    sep_gather_ms = 50, "After a callback, the time in which changes of further resources are gathered, to share the next one. 0 gathers none.";
     sip_leave_ms = 5_000, "At a stop without a log, the time in which SIP subscriptions are ended at their notifiers. Beyond: they are left to run out.";
     sep_callback_pause_ms = 1_000, "While `[outbox] pending_bytes` is reached, the time after which a callback is offered again, with the latest state.";
     stream_drain_ms = 2_000, "After DELETE or at a stop, the time a stream has to take what is queued.";

@@ -384,3 +384,67 @@ fn any_shard_answers() {
     converse(&mut world, &mut notifier);
     assert_eq!(notifier.dialogs(), 0);
 }
+
+/// A callback for which the outbox had no room leaves after a restart, with the last state.
+#[test]
+fn s50_a_restart_owes_callbacks_still() {
+    let mut full = config();
+    full.outbox.pending_bytes = 0;
+    let (mut world, mut notifier, path) = subscribed(full, "reg");
+    for (version, contact) in [(1, "sip:bill@a.test"), (2, "sip:bill@b.test")] {
+        change(&mut world, &mut notifier, BILL, REGINFO, &reginfo(version, contact));
+    }
+    assert!(world.take_calls().is_empty(), "there is no room");
+    let before = document(&mut world, &path);
+    world.restart(config());
+    world.serve(sep_common::CALLBACK_ADDRESS);
+    pass(&mut world, &mut notifier, 1_100);
+    assert_eq!(called(&mut world), (2, before));
+    // It is owed no longer.
+    world.restart(config());
+    world.serve(sep_common::CALLBACK_ADDRESS);
+    pass(&mut world, &mut notifier, 10_000);
+    assert!(world.take_calls().is_empty());
+}
+
+/// Changes of different resources that come close together share a callback (sep.md 2.6); those of one never do.
+#[test]
+fn s30_changes_of_several_resources_share_a_callback() {
+    let mut world = sep_common::world_with(config(), 1);
+    let mut notifier = Notifier::new(PEER);
+    let uris = [BILL, "sip:joe@example.org", "sip:ted@example.net"];
+    let [_, joe, ted] = uris;
+    let path = create_with(&mut world, &subscribe("presence", &uris, &notify()));
+    pass(&mut world, &mut notifier, 200);
+    let tell = |world: &mut World, notifier: &mut Notifier, uri: &str, text: &str| {
+        change(world, notifier, uri, "text/plain", text);
+    };
+    // The first one waits for nobody.
+    tell(&mut world, &mut notifier, BILL, "bill 1");
+    assert_eq!(called(&mut world).0, 1);
+    tell(&mut world, &mut notifier, joe, "joe 1");
+    pass(&mut world, &mut notifier, 20);
+    tell(&mut world, &mut notifier, ted, "ted 1");
+    assert!(world.take_calls().is_empty() && document(&mut world, &path).contains("version=\"3\" fullState"));
+    pass(&mut world, &mut notifier, 30);
+    let (version, text) = called(&mut world);
+    assert!(version == 3 && text.contains("joe 1") && text.contains("ted 1"), "{text}");
+    // One that has changed before makes a callback of its own, in order.
+    tell(&mut world, &mut notifier, BILL, "bill 2");
+    assert!(world.take_calls().is_empty());
+    tell(&mut world, &mut notifier, BILL, "bill 3");
+    let (version, text) = called(&mut world);
+    assert!(version == 4 && text.contains("bill 2"), "{text}");
+    let (version, text) = called(&mut world);
+    assert!(version == 5 && text.contains("bill 3"), "{text}");
+    // What is gathered is told after a crash, too.
+    tell(&mut world, &mut notifier, joe, "joe 2");
+    assert!(world.take_calls().is_empty());
+    world.restart(config());
+    world.serve(sep_common::CALLBACK_ADDRESS);
+    pass(&mut world, &mut notifier, 1_100);
+    let (_, text) = called(&mut world);
+    assert!(text.contains("joe 2"), "{text}");
+    pass(&mut world, &mut notifier, 10_000);
+    assert!(world.take_calls().is_empty());
+}

@@ -6,6 +6,7 @@
 //! 0 alone has an [`agent`], speaks SIP, says what notifiers told, and ends what has expired.
 
 pub mod agent;
+mod calls;
 pub mod change;
 pub mod json;
 pub mod package;
@@ -40,6 +41,7 @@ use crate::wire::http::head::Head;
 use crate::wire::http::reply::Reply;
 
 use agent::{Agent, Said};
+use calls::{Calls, When};
 use change::{Change, Told};
 use routes::Face;
 pub(super) use routes::claims;
@@ -60,6 +62,8 @@ const ENDS: u32 = 0;
 const OWED: u32 = 1;
 /// The agent's deadline.
 pub const AGENT: u32 = 2;
+/// The deadline at which changes that were gathered are told.
+const GATHERED: u32 = 3;
 
 /// The state of the SEP dialect.
 #[derive(Debug)]
@@ -75,8 +79,8 @@ pub struct Sep {
     ends: BTreeSet<(Wall, Uuid)>,
     /// When a deadline looks at them.
     ends_armed: Mono,
-    /// On shard 0: subscriptions whose last state no callback carries, because the outbox had no room.
-    owed: BTreeSet<Uuid>,
+    /// On shard 0: callbacks that are still to leave.
+    calls: Calls,
     /// On shard 0: those of before this start, of which nothing was told since.
     resumed: BTreeSet<Uuid>,
 }
@@ -105,7 +109,7 @@ impl Sep {
             agent: Agent::new(hub, place),
             ends: BTreeSet::new(),
             ends_armed: Mono::NEVER,
-            owed: BTreeSet::new(),
+            calls: Calls::new(),
             resumed: BTreeSet::new(),
         }
     }
@@ -178,7 +182,7 @@ impl Sep {
             Change::Forgotten { id } => {
                 if self.known(hub, id).is_some() {
                     self.subscriptions.remove(id);
-                    self.owed.remove(&id);
+                    self.calls.remove(id);
                     self.resumed.remove(&id);
                 }
                 Applied::Nothing
@@ -235,37 +239,35 @@ impl Sep {
     /// Says that resources have changed, by so many versions: with a new one goes a callback. Shard 0 applies it at once,
     /// so that the next thing that it says builds on it.
     fn tell(&mut self, hub: &mut Hub, id: Uuid, versions: u64, told: Told) {
+        let when = if versions > 0 { self.calls.when(hub.now.mono, id, &told) } else { When::Together };
+        if when == When::Apart {
+            self.call(hub, id);
+        }
         let known = self.subscriptions.get_mut(id);
         let Some(subscription) = known.filter(|s| s.ended.is_none_or(|ended| !ended.over)) else { return };
         // What was told of the versions before a crash may be lost: none of their numbers is given twice.
         let jump = if versions > 0 && self.resumed.remove(&id) { RESTART_JUMP } else { 0 };
         let (step, version) = (subscription.step + 1, subscription.version + versions + jump);
-        let state = Told { step, version, ..told };
-        let last = state.last;
-        append(hub, own(&Change::State { id, state: Box::new(state.clone()) }));
-        subscription.tell(state);
-        if versions > 0 {
-            self.call(hub, id, last);
+        // The last one goes in any case: there is one of it.
+        let has_room = told.last || !hub.outbox_full;
+        let is_told = versions > 0 && subscription.is_called();
+        let leaves = is_told && when != When::Together && has_room;
+        let owed = !leaves && (is_told || subscription.owed);
+        let state = Told { step, version, owed, ..told };
+        subscription.tell(state.clone());
+        // A letter without its state is followed by another one after a crash; a state without its letter never is.
+        if leaves && let Some(letter) = receiver::letter(subscription, hub.now.wall, &hub.config) {
+            append(hub, letter);
         }
-        if let Some(subscription) = self.subscriptions.get_mut(id) {
-            forget_states(subscription);
+        forget_states(subscription);
+        if leaves {
+            self.called(hub, id, Some(&state));
+        } else if is_told && when == When::Together {
+            self.calls.gather(id, &state);
+        } else if is_told {
+            self.owe(hub, id);
         }
-    }
-
-    /// Leaves a callback with the outbox, or notes that one is owed while that has no room. The last one goes in any case:
-    /// there is one of it.
-    fn call(&mut self, hub: &mut Hub, id: Uuid, last: bool) {
-        let Some(subscription) = self.subscriptions.get(id) else { return };
-        let Some(letter) = receiver::letter(subscription, hub.now.wall, &hub.config) else { return };
-        if !hub.outbox_full || last {
-            self.owed.remove(&id);
-            return append(hub, letter);
-        }
-        if self.owed.is_empty() {
-            let at = hub.now.mono.plus_ms(hub.config.limits.sep_callback_pause_ms);
-            hub.deadlines.arm(at, Due::Dialect(self.place, OWED));
-        }
-        self.owed.insert(id);
+        append(hub, own(&Change::State { id, state: Box::new(state) }));
     }
 
     /// A subscription that ended is over: its last document shows all instances terminated.
@@ -282,13 +284,6 @@ impl Sep {
             }
         }
         self.tell(hub, id, 1, Told { resources, last: true, ..Told::default() });
-    }
-
-    /// Callbacks that were owed, if there is room again.
-    fn call_again(&mut self, hub: &mut Hub) {
-        for id in std::mem::take(&mut self.owed) {
-            self.call(hub, id, false);
-        }
     }
 
     /// When a subscription expires or, once it has ended, is forgotten.
@@ -438,6 +433,8 @@ impl Dialect for Sep {
             }
             ENDS => {}
             OWED => self.call_again(hub),
+            GATHERED if at == self.calls.armed => self.call_gathered(hub),
+            GATHERED => {}
             _ => {
                 self.agent.handle_timeout(hub, at);
                 self.settle(hub);
@@ -492,6 +489,10 @@ impl Dialect for Sep {
                 self.resumed.insert(subscription.id);
                 self.agent.resume(hub, subscription);
             }
+        }
+        let owed: Vec<Uuid> = self.subscriptions.iter().filter(|s| s.owed).map(|s| s.id).collect();
+        for id in owed {
+            self.owe(hub, id);
         }
         self.arm(hub);
         self.settle(hub);

@@ -44,6 +44,9 @@ pub struct Subscription {
     pub resources: Vec<Resource>,
     /// It has ended, or is ending.
     pub ended: Option<Ended>,
+    /// A callback is owed: no letter tells of the state yet.
+    #[serde(default)]
+    pub owed: bool,
     /// What a restart needs of its SIP dialogs, as the log has it. Once shard 0 goes on with them, it alone knows them.
     pub dialogs: Vec<Dialog>,
     /// The record that made it: its place among all that were ever made.
@@ -218,6 +221,7 @@ impl Subscription {
             step: 0,
             resources,
             ended: None,
+            owed: false,
             dialogs: Vec::new(),
             born: born.0,
             as_of: 0,
@@ -227,6 +231,18 @@ impl Subscription {
     /// The URIs of the request's list.
     pub fn entries(&self) -> impl Iterator<Item = &Resource> {
         self.resources.iter().filter(|resource| resource.of.is_none())
+    }
+
+    /// Whether anybody is called when it changes.
+    #[must_use]
+    pub fn is_called(&self) -> bool {
+        self.notify.is_some() && self.ended.is_none_or(|ended| ended.how != How::Gone)
+    }
+
+    /// How many entries it has.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.entries().count() as u64
     }
 
     /// The resource of an entry itself.
@@ -266,11 +282,11 @@ impl Subscription {
 
     /// Takes in what notifiers told. False: it is here already.
     pub fn tell(&mut self, told: Told) -> bool {
-        let Told { step, version, resources, dropped, last } = told;
+        let Told { step, version, resources, dropped, last, owed } = told;
         if step <= self.step {
             return false;
         }
-        (self.step, self.version) = (step, version);
+        (self.step, self.version, self.owed) = (step, version, owed);
         for resource in resources {
             let known = self.resources.iter_mut().find(|r| r.uri == resource.uri && r.of == resource.of);
             if let Some(known) = known {

@@ -158,6 +158,23 @@ fn s50_a_callback_that_found_no_room_is_owed_with_the_last_state() {
 }
 
 #[test]
+fn a_full_outbox_is_looked_at_once_in_a_while() {
+    let mut talk = Talk::new();
+    talk.hub.outbox_full = true;
+    for _ in 0..3 {
+        (0..5).for_each(|at| talk.tell(1, &format!("state {at}")));
+        talk.run();
+        talk.hub.set_now(Now { mono: talk.hub.now.mono.plus_ms(1_000), ..talk.hub.now });
+        let mut woken = Vec::new();
+        while let Some((_, due)) = talk.hub.deadlines.pop(talk.hub.now.mono) {
+            woken.push(due);
+        }
+        assert_eq!(woken, [Due::Dialect(5, OWED)]);
+        talk.sep.call_again(&mut talk.hub);
+    }
+}
+
+#[test]
 fn s33_s37_s38_the_last_document() {
     for (how, word) in [(How::Deleted, "deleted"), (How::Expired, "expired"), (How::Gone, "gone")] {
         let mut talk = Talk::new();
