@@ -385,6 +385,39 @@ fn any_shard_answers() {
     assert_eq!(notifier.dialogs(), 0);
 }
 
+/// What an engine that is ahead of the log was told of an entry is not that of one which took its place.
+#[test]
+fn an_entry_that_is_listed_again_is_another_one_for_all_engines() {
+    let mut world = sep_common::world_with(config(), 2);
+    let mut notifier = Notifier::new(PEER);
+    let joe = "sip:joe@example.org";
+    let path = create_with(&mut world, &subscribe("reg", &[BILL, joe], &notify()));
+    pass(&mut world, &mut notifier, 100);
+    // The engine that speaks SIP does not know yet that the entry was taken off and listed again.
+    world.hold_records(0);
+    let peer = world.connect_to(1);
+    for uris in [&[joe][..], &[joe, BILL]] {
+        assert_eq!(world.ask(peer, xml("PUT", &path, &subscribe("", uris, ""))).status, 200);
+    }
+    for bytes in notifier.change(BILL, REGINFO, reginfo(1, "sip:bill@old.test").as_bytes()) {
+        world.datagram(PEER, 0, bytes);
+    }
+    world.release_records(0);
+    let documents = [0, 1].map(|shard| {
+        let peer = world.connect_to(shard);
+        world.ask(peer, get(&path)).text().to_owned()
+    });
+    assert_eq!(documents[0], documents[1]);
+    assert!(!documents[0].contains("bill@old.test"), "{}", documents[0]);
+    // It goes on with the dialog of the new entry.
+    pass(&mut world, &mut notifier, 1_000);
+    change(&mut world, &mut notifier, BILL, REGINFO, &reginfo(1, "sip:bill@new.test"));
+    for shard in 0..2 {
+        let peer = world.connect_to(shard);
+        assert!(world.ask(peer, get(&path)).text().contains("bill@new.test"));
+    }
+}
+
 /// A callback for which the outbox had no room leaves after a restart, with the last state.
 #[test]
 fn s50_a_restart_owes_callbacks_still() {

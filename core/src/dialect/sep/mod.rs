@@ -140,7 +140,7 @@ impl Sep {
                 Err(refused) => refused,
                 Ok(subscription) => {
                     let end = subscription.expires;
-                    let difference = subscription.put(*put);
+                    let difference = subscription.put(*put, hub.applied);
                     self.ends.remove(&(end, id));
                     self.act(hub, id, |agent, hub, subscription| {
                         agent.change(hub, subscription, &difference);

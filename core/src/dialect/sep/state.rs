@@ -74,6 +74,9 @@ pub struct Resource {
     /// It came in the list of this entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<Box<str>>,
+    /// The record that listed its entry: one that was taken off and is listed again is another one.
+    #[serde(default)]
+    pub since: u64,
     /// What people call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Box<str>>,
@@ -189,8 +192,8 @@ impl fmt::Display for How {
 }
 
 impl Resource {
-    fn of_entry(entry: Entry) -> Resource {
-        Resource { uri: entry.uri, of: None, name: entry.name, instances: Vec::new() }
+    fn of_entry(entry: Entry, since: Seq) -> Resource {
+        Resource { uri: entry.uri, of: None, since: since.0, name: entry.name, instances: Vec::new() }
     }
 
     /// The entry that brought it: itself, or the one in whose list it came.
@@ -206,7 +209,7 @@ impl Subscription {
     pub fn new(made: Made, born: Seq) -> Subscription {
         let Made { id, owner, base, event, accept, multipart, form, notify, expires, entries, room: _ } =
             made;
-        let resources = entries.into_iter().map(Resource::of_entry).collect();
+        let resources = entries.into_iter().map(|entry| Resource::of_entry(entry, born)).collect();
         Subscription {
             id,
             owner,
@@ -251,8 +254,8 @@ impl Subscription {
         self.entries().find(|resource| *resource.uri == *uri)
     }
 
-    /// Replaces what a PUT brings. Entries that stay keep what is known of them.
-    pub fn put(&mut self, put: Put) -> Difference {
+    /// Replaces what a PUT brings, which this record holds. Entries that stay keep what is known of them.
+    pub fn put(&mut self, put: Put, seq: Seq) -> Difference {
         let Put { expires, notify, accept, entries } = put;
         self.expires = expires.unwrap_or(self.expires);
         self.notify = notify.or(self.notify.take());
@@ -266,7 +269,7 @@ impl Subscription {
             let at = before.iter().position(|known| known.of.is_none() && known.uri == entry.uri);
             let Some(at) = at else {
                 difference.added.push(entry.uri.clone());
-                self.resources.push(Resource::of_entry(entry));
+                self.resources.push(Resource::of_entry(entry, seq));
                 continue;
             };
             let end = before[at + 1..].iter().position(|known| known.of.is_none());
@@ -288,12 +291,13 @@ impl Subscription {
         }
         (self.step, self.version, self.owed) = (step, version, owed);
         for resource in resources {
-            let known = self.resources.iter_mut().find(|r| r.uri == resource.uri && r.of == resource.of);
-            if let Some(known) = known {
+            let mut same = self.resources.iter_mut().filter(|r| r.since == resource.since);
+            if let Some(known) = same.find(|r| r.uri == resource.uri && r.of == resource.of) {
                 let name = resource.name.or(known.name.take());
                 *known = Resource { name, ..resource };
             } else if let Some(of) = &resource.of
-                && let Some(at) = self.resources.iter().rposition(|r| r.entry() == &**of)
+                && let Some(at) =
+                    self.resources.iter().rposition(|r| r.entry() == &**of && r.since == resource.since)
             {
                 self.resources.insert(at + 1, resource);
             }
@@ -431,7 +435,7 @@ mod tests {
             status: None,
             body: Some(body),
         };
-        Resource { uri: uri.into(), of: of.map(Into::into), name: None, instances: vec![instance] }
+        Resource { uri: uri.into(), of: of.map(Into::into), since: 7, name: None, instances: vec![instance] }
     }
 
     fn shown(subscription: &Subscription) -> Vec<String> {
@@ -448,12 +452,12 @@ mod tests {
         assert!(all.tell(step(1, vec![told("b", None, b"1"), told("x", Some("b"), b"2")])));
         assert_eq!(shown(&all), ["a", "b*", "x<b*", "c"]);
         let put = |uris: &[&str]| Put { entries: Some(entries(uris)), ..Put::default() };
-        let difference = all.put(put(&["d", "b", "a"]));
+        let difference = all.put(put(&["d", "b", "a"]), Seq(8));
         assert_eq!(shown(&all), ["d", "b*", "x<b*", "a"]);
         assert_eq!(difference, Difference { added: vec!["d".into()], dropped: vec!["c".into()] });
-        let difference = all.put(Put { expires: Some(Wall(5)), ..Put::default() });
+        let difference = all.put(Put { expires: Some(Wall(5)), ..Put::default() }, Seq(9));
         assert_eq!((difference, all.expires, all.version), (Difference::default(), Wall(5), 1));
-        assert_eq!(all.put(put(&["a"])).dropped, ["d".into(), "b".into()]);
+        assert_eq!(all.put(put(&["a"]), Seq(10)).dropped, ["d".into(), "b".into()]);
         assert_eq!(shown(&all), ["a"]);
     }
 

@@ -111,7 +111,7 @@ fn resource(text: &str) -> Resource {
         status: None,
         body: Some(body),
     };
-    Resource { uri: "sip:a@b".into(), of: None, name: None, instances: vec![instance] }
+    Resource { uri: "sip:a@b".into(), of: None, since: 1, name: None, instances: vec![instance] }
 }
 
 #[test]

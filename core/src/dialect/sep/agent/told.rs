@@ -100,8 +100,10 @@ impl Agent {
         publish(hub, &of, taken.items);
         let Some(own) = self.own(hub, subscription, key, &told) else { return };
         let changed = own.changed || !taken.changed.is_empty() || !taken.dropped.is_empty();
+        let since = own.resource.since;
         let mut resources = if own.changed || own.is_new { vec![own.resource] } else { Vec::new() };
-        resources.extend(taken.changed.into_iter().map(|resource| shown(resource, &of, told.dialog)));
+        resources
+            .extend(taken.changed.into_iter().map(|resource| shown(resource, (&of, since), told.dialog)));
         let dropped = taken.dropped.into_iter().map(|uri| Child { of: of.clone(), uri }).collect();
         self.say(hub, subscription, (changed, own.is_new), resources, dropped);
     }
@@ -320,8 +322,8 @@ fn listed(resource: &Resource) -> rlmi::Resource {
     }
 }
 
-/// A resource of the list of an entry, as documents show it.
-fn shown(resource: rlmi::Resource, of: &str, dialog: u32) -> Resource {
+/// A resource of the list of an entry, which was listed by this record, as documents show it.
+fn shown(resource: rlmi::Resource, (of, since): (&str, u64), dialog: u32) -> Resource {
     let instance = |instance: rlmi::Instance| Instance {
         id: instance.id,
         dialog,
@@ -333,6 +335,7 @@ fn shown(resource: rlmi::Resource, of: &str, dialog: u32) -> Resource {
     Resource {
         uri: resource.uri,
         of: Some(of.into()),
+        since,
         name: resource.names.into_iter().next(),
         instances: resource.instances.into_iter().map(instance).collect(),
     }
