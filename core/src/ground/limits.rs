@@ -133,6 +133,7 @@ limits! {
     sip_body_bytes = 1_048_576, "Body of a SIP message on a connection: states of a resource list may be large. Beyond: 513 and closed.";
     sip_list_resources = 1_000, "Resources that one entry's list brings, when the peer is a resource-list server. Beyond: left out, and counted.";
     sip_requests = 65_536, "SIP requests of ours that wait for their turn or their answer. Beyond: the new one fails as if its transport had.";
+    sip_requests_per_client = 32_768, "Of these, those that begin subscriptions of one client. Beyond: the new one fails as if its transport had, and is tried again later.";
     sip_requests_remembered = 65_536, "SIP requests of peers whose copies are recognised, for 32 s each over UDP. Beyond: dropped, and the peer sends it again.";
     sip_strangers_per_address_per_s = 100, "Answers in a second to SIP requests of one address that belong to no subscription; of IPv6 64 bits are an address. Beyond: dropped.";
     sip_strangers_per_s = 1_000, "Such answers in a second to all addresses. Beyond: dropped.";
@@ -147,6 +148,7 @@ limits! {
     sip_resolve_ms = 10_000, "Time that resolving a name has. Beyond: it has no address.";
     sep_subscriptions = 20_000, "SIP subscriptions over HTTP, those that have not ended. Beyond: 503 with Retry-After.";
     sep_entries = 200, "Entries of one subscription's list. Beyond: 422.";
+    sep_entries_in_all = 100_000, "Entries of all subscriptions that have not ended; each is a dialog at its notifier. Beyond: 503 with Retry-After.";
     sep_body_bytes = 262_144, "Body of a SEP request. Beyond: 413.";
     sep_depth = 32, "Nesting of elements in a SEP request. Beyond: 400.";
     sep_attributes = 64, "Attributes of one element in a SEP request. Beyond: 400.";

@@ -158,7 +158,7 @@ pub fn list(page: &[&Subscription], next: Option<String>) -> Vec<u8> {
         package: &'a str,
         expires: String,
         version: u64,
-        uris: usize,
+        uris: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
         callback: Option<&'a str>,
     }
@@ -172,7 +172,7 @@ pub fn list(page: &[&Subscription], next: Option<String>) -> Vec<u8> {
         package: &s.event,
         expires: s.expires.to_rfc3339(),
         version: s.version,
-        uris: s.entries().count(),
+        uris: s.count(),
         callback: s.notify.as_deref(),
     });
     let page = Page { subscriptions: subscriptions.collect(), next };

@@ -42,7 +42,7 @@ use crate::wire::http::reply::Reply;
 
 use agent::{Agent, Said};
 use calls::{Calls, When};
-use change::{Change, Told};
+use change::{Change, Made, Told};
 use routes::Face;
 pub(super) use routes::claims;
 use state::{How, InstanceState, Subscription, Subscriptions};
@@ -117,7 +117,7 @@ impl Sep {
     /// Takes a change in, in the order of the log.
     fn apply(&mut self, hub: &mut Hub, wall: Wall, change: Change) -> Applied {
         match change {
-            Change::Created(made) if self.subscriptions.living() >= made.room => {
+            Change::Created(made) if let Some(full) = self.is_full(hub, &made) => {
                 if acts(hub) {
                     if made.notify.is_some() {
                         append(hub, receiver::removed(made.id));
@@ -125,8 +125,7 @@ impl Sep {
                     // At a start there may be room for it, because what was carried has ended since.
                     append(hub, own(&Change::Forgotten { id: made.id }));
                 }
-                let text = format!("there are {} subscriptions, which is all there may be", made.room);
-                Applied::Refused(503, text)
+                Applied::Refused(503, full)
             }
             Change::Created(made) => {
                 let id = made.id;
@@ -140,7 +139,7 @@ impl Sep {
                 Err(refused) => refused,
                 Ok(subscription) => {
                     let end = subscription.expires;
-                    let difference = subscription.put(*put, hub.applied);
+                    let difference = self.subscriptions.put(id, *put, hub.applied);
                     self.ends.remove(&(end, id));
                     self.act(hub, id, |agent, hub, subscription| {
                         agent.change(hub, subscription, &difference);
@@ -189,6 +188,17 @@ impl Sep {
             }
             Change::Carried(_) => Applied::Nothing,
         }
+    }
+
+    /// Why there is no room for a subscription, if so. Those that are carried may have grown after a record that is read
+    /// again made one: what was refused for its entries is forgotten by a record of its own.
+    fn is_full(&self, hub: &Hub, made: &Made) -> Option<String> {
+        if self.subscriptions.living() >= made.room {
+            return Some(routes::all_made(made.room));
+        }
+        let room = made.entries_room.filter(|_| !hub.recovering)?;
+        let entries = self.subscriptions.entries() + made.entries.len() as u64;
+        (entries > room).then(|| routes::all_listed(room))
     }
 
     /// A subscription that this record may change: what is carried holds already what it says, up to a record.
@@ -350,7 +360,7 @@ impl Sep {
         let reply = match applied {
             Applied::Created(id) => shown(id, 201),
             Applied::Changed(id) => shown(id, 200),
-            Applied::Refused(503, text) => face.refusal(503, &text).with("Retry-After", routes::RETRY_S),
+            Applied::Refused(503, text) => routes::no_room(face, &text),
             Applied::Refused(status, text) => face.refusal(status, &text),
             Applied::Ended | Applied::Nothing => Reply::empty(204),
         };

@@ -186,6 +186,7 @@ impl Asked {
             expires: granted(expires, now, &config.limits)?,
             entries: entries(self.entries.unwrap_or_default(), form, &config.limits)?,
             room: config.limits.sep_subscriptions,
+            entries_room: Some(config.limits.sep_entries_in_all),
         })
     }
 

@@ -207,8 +207,7 @@ impl Subscription {
     /// A new one, of which nothing is known yet.
     #[must_use]
     pub fn new(made: Made, born: Seq) -> Subscription {
-        let Made { id, owner, base, event, accept, multipart, form, notify, expires, entries, room: _ } =
-            made;
+        let Made { id, owner, base, event, accept, multipart, form, notify, expires, entries, .. } = made;
         let resources = entries.into_iter().map(|entry| Resource::of_entry(entry, born)).collect();
         Subscription {
             id,
@@ -333,6 +332,7 @@ pub struct Subscriptions {
     /// By owner, in the order of their making.
     listed: BTreeMap<(Option<Box<str>>, u64), Uuid>,
     living: u64,
+    entries: u64,
 }
 
 impl Subscriptions {
@@ -361,6 +361,12 @@ impl Subscriptions {
         self.living
     }
 
+    /// How many entries these have.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
     /// One owner's, in the order of their making, from the first behind `after` on.
     pub fn of<'s>(
         &'s self,
@@ -375,9 +381,21 @@ impl Subscriptions {
     /// Adds one; one that is there is replaced.
     pub(super) fn insert(&mut self, subscription: Subscription) {
         self.remove(subscription.id);
-        self.living += u64::from(subscription.ended.is_none());
+        if subscription.ended.is_none() {
+            self.living += 1;
+            self.entries += subscription.count();
+        }
         self.listed.insert((subscription.owner.clone(), subscription.born), subscription.id);
         self.by_id.insert(subscription.id, Box::new(subscription));
+    }
+
+    /// One that has not ended is changed.
+    pub(super) fn put(&mut self, id: Uuid, put: Put, at: Seq) -> Difference {
+        let Some(subscription) = self.by_id.get_mut(&id) else { return Difference::default() };
+        let before = subscription.count();
+        let difference = subscription.put(put, at);
+        self.entries = self.entries - before + subscription.count();
+        difference
     }
 
     /// One ends. False: there is none, or it has ended before.
@@ -385,12 +403,16 @@ impl Subscriptions {
         let Some(subscription) = self.by_id.get_mut(&id).filter(|s| s.ended.is_none()) else { return false };
         subscription.ended = Some(Ended { how, at, over: false });
         self.living -= 1;
+        self.entries -= subscription.count();
         true
     }
 
     pub(super) fn remove(&mut self, id: Uuid) -> Option<Box<Subscription>> {
         let gone = self.by_id.remove(&id)?;
-        self.living -= u64::from(gone.ended.is_none());
+        if gone.ended.is_none() {
+            self.living -= 1;
+            self.entries -= gone.count();
+        }
         self.listed.remove(&(gone.owner.clone(), gone.born));
         Some(gone)
     }
@@ -414,6 +436,7 @@ mod tests {
             expires: Wall(1_000),
             entries: entries(uris),
             room: 10,
+            entries_room: None,
         }
     }
 

@@ -38,6 +38,7 @@ impl Talk {
             expires: Wall(2_000_000),
             entries: vec![entry("sip:a@b"), entry("sip:c@d")],
             room: 10,
+            entries_room: None,
         };
         talk.apply(&Change::Created(Box::new(made)));
         talk

@@ -65,6 +65,8 @@ pub struct Agent {
     entries: Slots<Entry>,
     /// The entries of each subscription.
     of: BTreeMap<Uuid, Vec<u32>>,
+    /// Numbers of those who have made subscriptions.
+    clients: BTreeMap<Option<Box<str>>, u32>,
     /// Subscriptions that have ended, and whose dialogs end.
     ending: BTreeSet<Uuid>,
     saying: VecDeque<(Uuid, Said)>,
@@ -99,6 +101,7 @@ impl Agent {
             transport: Transport::new(hub),
             entries: Slots::default(),
             of: BTreeMap::new(),
+            clients: BTreeMap::new(),
             ending: BTreeSet::new(),
             saying: VecDeque::new(),
             leaving: None,
@@ -122,6 +125,7 @@ impl Agent {
             }
             return;
         };
+        let client = client(&mut self.clients, subscription);
         let dialogs = std::mem::take(&mut subscription.dialogs);
         let saved_of = |uri: &str| {
             let of = dialogs.iter().filter(|dialog| *dialog.uri == *uri);
@@ -130,14 +134,14 @@ impl Agent {
         // What has ended asks for nothing any more.
         let until = subscription.ended.map_or(subscription.expires, |_| Wall(0));
         for resource in subscription.entries() {
-            let (key, wanted) = insert(&mut self.entries, &mut self.of, subscription, &resource.uri);
+            let (key, wanted) = insert(&mut self.entries, &mut self.of, client, subscription, &resource.uri);
             subscriber.restore(hub.now, key, wanted, until, saved_of(&resource.uri));
         }
         // Entries that a PUT took off, and whose dialogs had not ended when the server did.
         let gone = dialogs.iter().filter(|dialog| subscription.resource(&dialog.uri).is_none());
         let gone: BTreeSet<&str> = gone.map(|dialog| &*dialog.uri).collect();
         for uri in gone {
-            let (key, wanted) = insert(&mut self.entries, &mut self.of, subscription, uri);
+            let (key, wanted) = insert(&mut self.entries, &mut self.of, client, subscription, uri);
             if let Some(entry) = self.entries.get_mut(key) {
                 entry.left = true;
             }
@@ -240,7 +244,8 @@ impl Agent {
 
     fn subscribe(&mut self, hub: &Hub, subscription: &Subscription, uri: &str) {
         let Some(subscriber) = &mut self.subscriber else { return };
-        let (key, wanted) = insert(&mut self.entries, &mut self.of, subscription, uri);
+        let client = client(&mut self.clients, subscription);
+        let (key, wanted) = insert(&mut self.entries, &mut self.of, client, subscription, uri);
         subscriber.subscribe(hub.now, key, wanted, subscription.expires);
     }
 
@@ -292,6 +297,7 @@ fn is_here(hub: &Hub) -> bool {
 fn insert(
     entries: &mut Slots<Entry>,
     of: &mut BTreeMap<Uuid, Vec<u32>>,
+    client: u32,
     subscription: &Subscription,
     uri: &str,
 ) -> (u32, Wanted) {
@@ -314,9 +320,16 @@ fn insert(
         event: Arc::clone(&subscription.event),
         accept: Arc::clone(&subscription.accept),
         expires_s: package.default_expires_s(),
+        client,
         takes_forks: package.takes_forks(),
     };
     (key, wanted)
+}
+
+/// The number of the one who made a subscription.
+fn client(clients: &mut BTreeMap<Option<Box<str>>, u32>, subscription: &Subscription) -> u32 {
+    let next = u32::try_from(clients.len()).unwrap_or(u32::MAX);
+    *clients.entry(subscription.owner.clone()).or_insert(next)
 }
 
 /// A dialog as the log has it.

@@ -240,8 +240,11 @@ impl Subscriber {
     /// Lets a usage act, if there is one, and arms its next deadline.
     fn act(&mut self, now: Now, key: u32, act: impl FnOnce(&mut Usage, &mut UserAgent)) {
         let Some(usage) = self.usages.get_mut(&key) else { return };
+        let queued = usage.queued();
         act(usage, &mut self.agent);
-        if usage.is_over(&mut self.agent, now) {
+        let is_over = usage.is_over(&mut self.agent, now);
+        self.agent.count_queued(queued, usage.queued().filter(|_| !is_over));
+        if is_over {
             self.usages.remove(&key);
             self.drop_stale();
             return;

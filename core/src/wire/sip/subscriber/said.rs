@@ -17,6 +17,8 @@ pub struct Wanted {
     pub accept: Arc<[Box<str>]>,
     /// What is asked for each time, in seconds; less towards the end.
     pub expires_s: u32,
+    /// Whom it is for: requests that begin subscriptions of one client may not take all room there is for waiting.
+    pub client: u32,
     /// Whether each dialog of a forked SUBSCRIBE is one more instance (RFC 6665 section 4.1.4), or the first alone counts.
     pub takes_forks: bool,
 }

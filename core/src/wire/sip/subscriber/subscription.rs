@@ -353,6 +353,11 @@ impl Subscription {
         }
     }
 
+    /// Whether its first request is not on its way yet.
+    pub(super) fn is_queued(&self) -> bool {
+        self.dialogs.is_empty() && self.flight.as_ref().is_some_and(|flight| flight.timer_n.is_none())
+    }
+
     /// Whether nothing is left to be waited for.
     pub(super) fn is_gone(&self) -> bool {
         self.dialogs.is_empty() && self.flight.is_none()

@@ -62,9 +62,23 @@ impl Usage {
     /// Asks for a new subscription, if it is wanted for longer than so many milliseconds.
     fn subscribe(&mut self, agent: &mut UserAgent, now: Now, least_ms: u64) {
         self.stage = Stage::Waiting(Mono::NEVER);
-        if self.terms.until.since(now.wall) > least_ms {
-            self.stage = Stage::Subscribed(Box::new(Subscription::begin(&self.terms, agent, now)));
+        if self.terms.until.since(now.wall) <= least_ms {
+            return;
         }
+        if agent.has_room_for(self.terms.wanted.client) {
+            self.stage = Stage::Subscribed(Box::new(Subscription::begin(&self.terms, agent, now)));
+        } else {
+            // As if the endpoint had none for anybody.
+            let end = End::of_initial(503, None);
+            agent.tell(self.terms.key, end.event(0, None, false));
+            self.follow(agent, now, end);
+        }
+    }
+
+    /// Whether its first request waits for its turn, and if so for whom.
+    pub(super) fn queued(&self) -> Option<u32> {
+        let Stage::Subscribed(subscription) = &self.stage else { return None };
+        subscription.is_queued().then_some(self.terms.wanted.client)
     }
 
     /// Lets the subscription act; what it says of its end decides what follows.
@@ -77,6 +91,11 @@ impl Usage {
         let Stage::Subscribed(subscription) = &mut self.stage else { return };
         let Some(end) = act(subscription, &mut self.terms, agent) else { return };
         agent.bury(now.mono, subscription.call_id);
+        self.follow(agent, now, end);
+    }
+
+    /// Does what follows an end.
+    fn follow(&mut self, agent: &mut UserAgent, now: Now, end: End) {
         let wait_ms = match end.next {
             Next::Never => {
                 self.stage = Stage::Ended;

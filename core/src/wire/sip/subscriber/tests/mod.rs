@@ -40,6 +40,7 @@ pub(super) fn wanted() -> Wanted {
         event: "dialog".into(),
         accept: ["application/dialog-info+xml".into()].into(),
         expires_s: 3_600,
+        client: 0,
         takes_forks: true,
     }
 }
