@@ -259,10 +259,21 @@ fn s33_a_410_ends_the_subscription_at_the_notifier_too() {
 
 #[test]
 fn s46_a_restart_goes_on_with_the_dialogs() {
+    for retired in [false, true] {
+        go_on_with_the_dialogs(retired);
+    }
+}
+
+/// `retired`: the records that told of the dialogs have left the log, which carries what must stay.
+fn go_on_with_the_dialogs(retired: bool) {
     let (mut world, mut notifier, path) = subscribed(config(), "reg");
     change(&mut world, &mut notifier, BILL, REGINFO, &reginfo(1, "sip:bill@a.test"));
     called(&mut world);
     let before = document(&mut world, &path);
+    if retired {
+        let last = world.kept_records().last().expect("records").0;
+        world.retire(last);
+    }
     world.restart(config());
     world.serve(sep_common::CALLBACK_ADDRESS);
     assert_eq!(document(&mut world, &path), before, "the last state is there at once");
@@ -274,6 +285,10 @@ fn s46_a_restart_goes_on_with_the_dialogs() {
     assert_eq!(called(&mut world).0, 1_002);
     // The notifier has lost its dialogs: a new one is made.
     notifier.restart();
+    if retired {
+        let last = world.kept_records().last().expect("records").0;
+        world.retire(last);
+    }
     world.restart(config());
     world.serve(sep_common::CALLBACK_ADDRESS);
     converse(&mut world, &mut notifier);
