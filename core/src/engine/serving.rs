@@ -10,7 +10,7 @@ use crate::ground::id::ConnId;
 use crate::hub::Hub;
 use crate::hub::conn::{Ending, Machine};
 use crate::wire::Fault;
-use crate::wire::http::head::{Head, parse};
+use crate::wire::http::head::{Framing, Head, parse};
 use crate::wire::http::reply::{Asked, Reply, UNREADABLE};
 use crate::wire::http::server::{Admitted, Expired, Next, Server};
 
@@ -151,6 +151,10 @@ impl Engine {
             }
         };
         let verdict = self.dialects[at].judge(&mut self.hub, asker, head);
+        if is_coded(head) && matches!(verdict, Verdict::Take { .. }) {
+            let reply = self.in_own_form(responder, head.path, CODED);
+            return Verdict::Refuse(reply.with("Accept-Encoding", "identity"));
+        }
         let changes = !matches!(head.method, "GET" | "HEAD" | "OPTIONS");
         if changes && self.hub.full && matches!(verdict, Verdict::Take { .. }) {
             return Verdict::Refuse(
@@ -181,7 +185,7 @@ impl Engine {
                 self.answer_now(id, head, reply);
             }
             Verdict::Take { content_max, pipelined } => {
-                if matches!(head.framing, crate::wire::http::head::Framing::Length(n) if n > content_max) {
+                if matches!(head.framing, Framing::Length(n) if n > content_max) {
                     let close = !server.refuse(now, head, &config.limits);
                     let reply = Reply { close, ..self.in_own_form(responder, head.path, TOO_LARGE) };
                     return self.answer_now(id, head, reply);
@@ -313,6 +317,16 @@ impl Engine {
 
 const NOT_FROM_THERE: Fault = Fault { status: 403, reason: "this address may not come in" };
 const TOO_LARGE: Fault = Fault { status: 413, reason: "the body is larger than this address takes" };
+const CODED: Fault =
+    Fault { status: 415, reason: "the body has a Content-Encoding, and bodies are taken without one" };
+
+/// Whether a body comes that would have to be decoded first (RFC 9110 section 15.5.16).
+fn is_coded(head: &Head<'_>) -> bool {
+    let codings = head.fields().iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-encoding"));
+    let mut codings = codings.flat_map(|(_, value)| value.split(',')).map(str::trim);
+    head.framing != Framing::Length(0)
+        && codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
+}
 
 fn asked(head: &Head<'_>) -> Asked {
     Asked { http11: head.http11, head_only: head.is_head(), keep_alive: head.keep_alive }

@@ -133,6 +133,7 @@ limits! {
     sip_body_bytes = 1_048_576, "Body of a SIP message on a connection: states of a resource list may be large. Beyond: 513 and closed.";
     sip_list_resources = 1_000, "Resources that one entry's list brings, when the peer is a resource-list server. Beyond: left out, and counted.";
     sip_requests = 65_536, "SIP requests of ours that wait for their turn or their answer. Beyond: the new one fails as if its transport had.";
+    sip_requests_per_client = 32_768, "Of these, those that begin subscriptions of one client. Beyond: the new one fails as if its transport had, and is tried again later.";
     sip_requests_remembered = 65_536, "SIP requests of peers whose copies are recognised, for 32 s each over UDP. Beyond: dropped, and the peer sends it again.";
     sip_strangers_per_address_per_s = 100, "Answers in a second to SIP requests of one address that belong to no subscription; of IPv6 64 bits are an address. Beyond: dropped.";
     sip_strangers_per_s = 1_000, "Such answers in a second to all addresses. Beyond: dropped.";
@@ -150,6 +151,7 @@ limits! {
     sip_resolve_ms = 10_000, "Time that resolving a name has. Beyond: it has no address.";
     sep_subscriptions = 20_000, "SIP subscriptions over HTTP, those that have not ended. Beyond: 503 with Retry-After.";
     sep_entries = 200, "Entries of one subscription's list. Beyond: 422.";
+    sep_entries_in_all = 100_000, "Entries of all subscriptions that have not ended; each is a dialog at its notifier. Beyond: 503 with Retry-After.";
     sep_body_bytes = 262_144, "Body of a SEP request. Beyond: 413.";
     sep_depth = 32, "Nesting of elements in a SEP request. Beyond: 400.";
     sep_attributes = 64, "Attributes of one element in a SEP request. Beyond: 400.";
@@ -160,6 +162,7 @@ limits! {
     sep_expires_ms = 604_800_000, "How far ahead a subscription may end. Beyond: it ends then, and the answer says so.";
     sep_ended_ms = 3_600_000, "How long a subscription that ended is answered with 410, and its callback tried. Beyond: 404, and what still waits is dead.";
     sep_callbacks = 1_000, "Callbacks of one subscription that wait. Beyond: the oldest is a dead letter; each of the others is a full state.";
+    sep_gather_ms = 50, "After a callback, the time in which changes of further resources are gathered, to share the next one. 0 gathers none.";
     sip_leave_ms = 5_000, "At a stop without a log, the time in which SIP subscriptions are ended at their notifiers. Beyond: they are left to run out.";
     sep_callback_pause_ms = 1_000, "While `[outbox] pending_bytes` is reached, the time after which a callback is offered again, with the latest state.";
     stream_drain_ms = 2_000, "After DELETE or at a stop, the time a stream has to take what is queued.";

@@ -59,6 +59,31 @@ fn check(name: &str, bad: &[u8], status: u16, form: Form, after: After) -> Reply
 }
 
 #[test]
+fn a_body_that_would_have_to_be_decoded() {
+    for (coding, method, target, media, form) in [
+        ("Content-Encoding: gzip", "POST", "/v1/events", "application/json", Problem),
+        ("content-encoding: identity, br", "POST", "/v1/webhooks", "application/json", Problem),
+        (
+            "Content-Encoding: identity\r\nContent-Encoding: x",
+            "POST",
+            "/v1/events",
+            "application/x-ndjson",
+            Problem,
+        ),
+        ("Content-Encoding: gzip", "POST", COLLECTION, "application/xml", Xms),
+    ] {
+        let fields = format!("{coding}\r\nContent-Type: {media}\r\n");
+        let reply = check(coding, &request(method, target, &fields, "\x1f\u{8b}"), 415, form, GoesOn);
+        assert_eq!(reply.field("accept-encoding"), Some("identity"), "RFC 9110 section 15.5.16");
+        assert!(reply.text().contains("Content-Encoding"), "{}", reply.text());
+    }
+    let mut world = World::new();
+    let json = "Content-Encoding: Identity\r\nContent-Type: application/json\r\n";
+    assert_eq!(world.ask_alone(request("POST", "/v1/events", json, RAISED)).status, 202);
+    assert_eq!(world.ask_alone(request("GET", "/v1/webhooks", "Content-Encoding: gzip\r\n", "")).status, 200);
+}
+
+#[test]
 fn malformed_heads_are_400_and_the_end() {
     for (name, bad) in [
         ("no request line", "nonsense\r\n\r\n"),

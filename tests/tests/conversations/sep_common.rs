@@ -121,7 +121,7 @@ pub(crate) fn known(world: &World, path: &str) -> Subscription {
                 found.as_mut().expect("made before").tell(*state);
             }
             Change::Put { id: other, put } if other == id => {
-                found.as_mut().expect("made before").put(*put);
+                found.as_mut().expect("made before").put(*put, seq);
             }
             Change::Created(_)
             | Change::Put { .. }
@@ -146,12 +146,15 @@ pub(crate) fn active(uri: &str, content_type: &str, body: &[u8]) -> Resource {
         status: None,
         body: Some(body),
     };
-    Resource { uri: uri.into(), of: None, name: None, instances: vec![instance] }
+    Resource { uri: uri.into(), of: None, since: 0, name: None, instances: vec![instance] }
 }
 
 /// Shard 0 says that resources have changed, and leaves the callback with the outbox.
-pub(crate) fn tell(world: &mut World, path: &str, resources: Vec<Resource>) {
+pub(crate) fn tell(world: &mut World, path: &str, mut resources: Vec<Resource>) {
     let mut subscription = known(world, path);
+    for resource in &mut resources {
+        resource.since = subscription.resource(resource.entry()).map_or(0, |entry| entry.since);
+    }
     let (step, version) = (subscription.step + 1, subscription.version + 1);
     let state = Told { step, version, resources, ..Told::default() };
     subscription.tell(state.clone());

@@ -329,3 +329,42 @@ fn credentials_and_rights() {
     let peer = world.connect_from(0, "198.51.100.7:1");
     assert_eq!(ask(&mut world, peer, request("GET", SEP, &bearer("s3cret"), "")).status, 200);
 }
+
+/// All lists together have a bound, which engines that read the same log judge alike.
+#[test]
+fn entries_of_all_subscriptions_are_bounded() {
+    let mut config = config();
+    config.limits.sep_entries_in_all = 3;
+    let mut world = world_with(config.clone(), 2);
+    let list =
+        |count: usize| -> Vec<String> { (0..count).map(|n| format!("sip:u{n}@example.com")).collect() };
+    let document = |event: &str, count: usize| {
+        let uris = list(count);
+        subscribe(event, &uris.iter().map(String::as_str).collect::<Vec<_>>(), "")
+    };
+    // Both engines have room when they are asked; the log decides.
+    let peers = [world.connect_to(0), world.connect_to(1)];
+    for peer in peers {
+        world.queue(peer, xml("POST", SEP, &document("reg", 2)));
+    }
+    world.turn();
+    let mut replies = peers.map(|peer| world.next_reply(peer).unwrap());
+    replies.sort_by_key(|reply| reply.status);
+    let [made, refused] = replies;
+    assert_eq!((made.status, refused.field("retry-after")), (201, Some("60")));
+    assert_error(&refused, 503, "all subscriptions may have 3 entries");
+    // A PUT may not go beyond it either, and changes nothing then.
+    let path = path_of(&made);
+    let before = world.ask_alone(get(&path)).text().to_owned();
+    assert_error(&world.ask_alone(xml("PUT", &path, &document("", 4))), 503, "all subscriptions");
+    assert_eq!(world.ask_alone(get(&path)).text(), before);
+    assert_eq!(world.ask_alone(xml("PUT", &path, &document("", 3))).status, 200);
+    assert_error(&world.ask_alone(xml("POST", SEP, &document("reg", 1))), 503, "all subscriptions");
+    // What was refused does not come back with a start, what was granted does.
+    world.restart(config);
+    assert_eq!(world.stats().sep_subscriptions, 1);
+    assert_eq!(world.ask_alone(get(&path)).text().matches("<resource ").count(), 3);
+    // An end makes room.
+    assert_eq!(world.ask_alone(xml("DELETE", &path, "")).status, 204);
+    assert_eq!(world.ask_alone(xml("POST", SEP, &document("reg", 3))).status, 201);
+}

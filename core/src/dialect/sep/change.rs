@@ -78,6 +78,9 @@ pub struct Made {
     pub entries: Vec<Entry>,
     /// How many subscriptions there may be, as the engine had it that appended this: all engines judge by that.
     pub room: u64,
+    /// How many entries all of them may have, in the same way; `None`: the record is older than that bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entries_room: Option<u64>,
 }
 
 /// What notifiers told of the resources of a subscription.
@@ -96,6 +99,9 @@ pub struct Told {
     /// The subscription has ended, and this is the last that is told of it.
     #[serde(default)]
     pub last: bool,
+    /// From here on a callback is owed: no letter tells of this state yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub owed: bool,
 }
 
 /// What a PUT replaces.

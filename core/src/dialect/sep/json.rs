@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::read::{Asked, Refusal};
 use super::receiver::Document;
-use super::state::{Entry, Instance, InstanceState, Subscription};
+use super::state::{Entry, Form, Instance, InstanceState, Subscription};
 use crate::ground::time::Wall;
 
 /// The media type.
@@ -59,7 +59,8 @@ pub fn read(content: &[u8], now: Wall) -> Result<Asked, Refusal> {
         Uri::Named { uri, name } => Entry { uri, name: Some(name) },
     };
     let entries = wish.uris.map(|uris| uris.into_iter().map(entry).collect());
-    Ok(Asked { event: wish.package, entries, notify: wish.callback, expires, accept: wish.accept })
+    let Wish { package: event, callback: notify, accept, .. } = wish;
+    Ok(Asked { event, entries, notify, expires, accept, form: Form::Json })
 }
 
 #[derive(Serialize)]
@@ -157,7 +158,7 @@ pub fn list(page: &[&Subscription], next: Option<String>) -> Vec<u8> {
         package: &'a str,
         expires: String,
         version: u64,
-        uris: usize,
+        uris: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
         callback: Option<&'a str>,
     }
@@ -171,7 +172,7 @@ pub fn list(page: &[&Subscription], next: Option<String>) -> Vec<u8> {
         package: &s.event,
         expires: s.expires.to_rfc3339(),
         version: s.version,
-        uris: s.entries().count(),
+        uris: s.count(),
         callback: s.notify.as_deref(),
     });
     let page = Page { subscriptions: subscriptions.collect(), next };

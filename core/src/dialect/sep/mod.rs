@@ -6,6 +6,7 @@
 //! 0 alone has an [`agent`], speaks SIP, says what notifiers told, and ends what has expired.
 
 pub mod agent;
+mod calls;
 pub mod change;
 pub mod json;
 pub mod package;
@@ -40,7 +41,8 @@ use crate::wire::http::head::Head;
 use crate::wire::http::reply::Reply;
 
 use agent::{Agent, Said};
-use change::{Change, Told};
+use calls::{Calls, When};
+use change::{Change, Made, Told};
 use routes::Face;
 pub(super) use routes::claims;
 use state::{How, InstanceState, Subscription, Subscriptions};
@@ -60,6 +62,8 @@ const ENDS: u32 = 0;
 const OWED: u32 = 1;
 /// The agent's deadline.
 pub const AGENT: u32 = 2;
+/// The deadline at which changes that were gathered are told.
+const GATHERED: u32 = 3;
 
 /// The state of the SEP dialect.
 #[derive(Debug)]
@@ -75,8 +79,8 @@ pub struct Sep {
     ends: BTreeSet<(Wall, Uuid)>,
     /// When a deadline looks at them.
     ends_armed: Mono,
-    /// On shard 0: subscriptions whose last state no callback carries, because the outbox had no room.
-    owed: BTreeSet<Uuid>,
+    /// On shard 0: callbacks that are still to leave.
+    calls: Calls,
     /// On shard 0: those of before this start, of which nothing was told since.
     resumed: BTreeSet<Uuid>,
 }
@@ -105,7 +109,7 @@ impl Sep {
             agent: Agent::new(hub, place),
             ends: BTreeSet::new(),
             ends_armed: Mono::NEVER,
-            owed: BTreeSet::new(),
+            calls: Calls::new(),
             resumed: BTreeSet::new(),
         }
     }
@@ -113,7 +117,7 @@ impl Sep {
     /// Takes a change in, in the order of the log.
     fn apply(&mut self, hub: &mut Hub, wall: Wall, change: Change) -> Applied {
         match change {
-            Change::Created(made) if self.subscriptions.living() >= made.room => {
+            Change::Created(made) if let Some(full) = self.is_full(hub, &made) => {
                 if acts(hub) {
                     if made.notify.is_some() {
                         append(hub, receiver::removed(made.id));
@@ -121,8 +125,7 @@ impl Sep {
                     // At a start there may be room for it, because what was carried has ended since.
                     append(hub, own(&Change::Forgotten { id: made.id }));
                 }
-                let text = format!("there are {} subscriptions, which is all there may be", made.room);
-                Applied::Refused(503, text)
+                Applied::Refused(503, full)
             }
             Change::Created(made) => {
                 let id = made.id;
@@ -136,7 +139,7 @@ impl Sep {
                 Err(refused) => refused,
                 Ok(subscription) => {
                     let end = subscription.expires;
-                    let difference = subscription.put(*put);
+                    let difference = self.subscriptions.put(id, *put, hub.applied);
                     self.ends.remove(&(end, id));
                     self.act(hub, id, |agent, hub, subscription| {
                         agent.change(hub, subscription, &difference);
@@ -152,7 +155,10 @@ impl Sep {
                 Applied::Nothing
             }
             Change::Dialog { id, uri, dialog, saved } => {
-                if let Some(subscription) = self.known(hub, id) {
+                // Later, the agent knows them.
+                if hub.recovering
+                    && let Some(subscription) = self.known(hub, id)
+                {
                     subscription.save(uri, dialog, saved);
                 }
                 Applied::Nothing
@@ -175,13 +181,24 @@ impl Sep {
             Change::Forgotten { id } => {
                 if self.known(hub, id).is_some() {
                     self.subscriptions.remove(id);
-                    self.owed.remove(&id);
+                    self.calls.remove(id);
                     self.resumed.remove(&id);
                 }
                 Applied::Nothing
             }
             Change::Carried(_) => Applied::Nothing,
         }
+    }
+
+    /// Why there is no room for a subscription, if so. Those that are carried may have grown after a record that is read
+    /// again made one: what was refused for its entries is forgotten by a record of its own.
+    fn is_full(&self, hub: &Hub, made: &Made) -> Option<String> {
+        if self.subscriptions.living() >= made.room {
+            return Some(routes::all_made(made.room));
+        }
+        let room = made.entries_room.filter(|_| !hub.recovering)?;
+        let entries = self.subscriptions.entries() + made.entries.len() as u64;
+        (entries > room).then(|| routes::all_listed(room))
     }
 
     /// A subscription that this record may change: what is carried holds already what it says, up to a record.
@@ -232,37 +249,35 @@ impl Sep {
     /// Says that resources have changed, by so many versions: with a new one goes a callback. Shard 0 applies it at once,
     /// so that the next thing that it says builds on it.
     fn tell(&mut self, hub: &mut Hub, id: Uuid, versions: u64, told: Told) {
+        let when = if versions > 0 { self.calls.when(hub.now.mono, id, &told) } else { When::Together };
+        if when == When::Apart {
+            self.call(hub, id);
+        }
         let known = self.subscriptions.get_mut(id);
         let Some(subscription) = known.filter(|s| s.ended.is_none_or(|ended| !ended.over)) else { return };
         // What was told of the versions before a crash may be lost: none of their numbers is given twice.
         let jump = if versions > 0 && self.resumed.remove(&id) { RESTART_JUMP } else { 0 };
         let (step, version) = (subscription.step + 1, subscription.version + versions + jump);
-        let state = Told { step, version, ..told };
-        let last = state.last;
-        append(hub, own(&Change::State { id, state: Box::new(state.clone()) }));
-        subscription.tell(state);
-        if versions > 0 {
-            self.call(hub, id, last);
+        // The last one goes in any case: there is one of it.
+        let has_room = told.last || !hub.outbox_full;
+        let is_told = versions > 0 && subscription.is_called();
+        let leaves = is_told && when != When::Together && has_room;
+        let owed = !leaves && (is_told || subscription.owed);
+        let state = Told { step, version, owed, ..told };
+        subscription.tell(state.clone());
+        // A letter without its state is followed by another one after a crash; a state without its letter never is.
+        if leaves && let Some(letter) = receiver::letter(subscription, hub.now.wall, &hub.config) {
+            append(hub, letter);
         }
-        if let Some(subscription) = self.subscriptions.get_mut(id) {
-            forget_states(subscription);
+        forget_states(subscription);
+        if leaves {
+            self.called(hub, id, Some(&state));
+        } else if is_told && when == When::Together {
+            self.calls.gather(id, &state);
+        } else if is_told {
+            self.owe(hub, id);
         }
-    }
-
-    /// Leaves a callback with the outbox, or notes that one is owed while that has no room. The last one goes in any case:
-    /// there is one of it.
-    fn call(&mut self, hub: &mut Hub, id: Uuid, last: bool) {
-        let Some(subscription) = self.subscriptions.get(id) else { return };
-        let Some(letter) = receiver::letter(subscription, hub.now.wall, &hub.config) else { return };
-        if !hub.outbox_full || last {
-            self.owed.remove(&id);
-            return append(hub, letter);
-        }
-        if self.owed.is_empty() {
-            let at = hub.now.mono.plus_ms(hub.config.limits.sep_callback_pause_ms);
-            hub.deadlines.arm(at, Due::Dialect(self.place, OWED));
-        }
-        self.owed.insert(id);
+        append(hub, own(&Change::State { id, state: Box::new(state) }));
     }
 
     /// A subscription that ended is over: its last document shows all instances terminated.
@@ -279,13 +294,6 @@ impl Sep {
             }
         }
         self.tell(hub, id, 1, Told { resources, last: true, ..Told::default() });
-    }
-
-    /// Callbacks that were owed, if there is room again.
-    fn call_again(&mut self, hub: &mut Hub) {
-        for id in std::mem::take(&mut self.owed) {
-            self.call(hub, id, false);
-        }
     }
 
     /// When a subscription expires or, once it has ended, is forgotten.
@@ -352,7 +360,7 @@ impl Sep {
         let reply = match applied {
             Applied::Created(id) => shown(id, 201),
             Applied::Changed(id) => shown(id, 200),
-            Applied::Refused(503, text) => face.refusal(503, &text).with("Retry-After", routes::RETRY_S),
+            Applied::Refused(503, text) => routes::no_room(face, &text),
             Applied::Refused(status, text) => face.refusal(status, &text),
             Applied::Ended | Applied::Nothing => Reply::empty(204),
         };
@@ -435,6 +443,8 @@ impl Dialect for Sep {
             }
             ENDS => {}
             OWED => self.call_again(hub),
+            GATHERED if at == self.calls.armed => self.call_gathered(hub),
+            GATHERED => {}
             _ => {
                 self.agent.handle_timeout(hub, at);
                 self.settle(hub);
@@ -480,14 +490,19 @@ impl Dialect for Sep {
 
     fn started(&mut self, hub: &mut Hub) {
         if hub.place.shard.0 != 0 {
+            self.subscriptions.iter_mut().for_each(|subscription| subscription.dialogs = Vec::new());
             return;
         }
-        for subscription in self.subscriptions.iter() {
+        for subscription in self.subscriptions.iter_mut() {
             self.ends.insert((Sep::ends_at(hub, subscription), subscription.id));
             if subscription.ended.is_none_or(|ended| !ended.over) {
                 self.resumed.insert(subscription.id);
                 self.agent.resume(hub, subscription);
             }
+        }
+        let owed: Vec<Uuid> = self.subscriptions.iter().filter(|s| s.owed).map(|s| s.id).collect();
+        for id in owed {
+            self.owe(hub, id);
         }
         self.arm(hub);
         self.settle(hub);
@@ -499,7 +514,9 @@ impl Dialect for Sep {
         }
         let as_of = hub.applied.0;
         for subscription in self.subscriptions.iter().filter(|s| s.born <= through.0) {
-            append(hub, own(&Change::Carried(Box::new(Subscription { as_of, ..subscription.clone() }))));
+            let dialogs = self.agent.dialogs(hub, subscription);
+            let carried = Subscription { as_of, dialogs, ..subscription.clone() };
+            append(hub, own(&Change::Carried(Box::new(carried))));
         }
     }
 

@@ -47,6 +47,35 @@ pub struct Asked {
     pub expires: Option<Wall>,
     /// Body types.
     pub accept: Option<Vec<Box<str>>>,
+    /// The form that it is asked in, and that documents have.
+    pub form: Form,
+}
+
+/// What the parts of a request are called, for whoever wrote them wrong.
+struct Names {
+    event: &'static str,
+    notify: &'static str,
+    accept: &'static str,
+    entries: &'static str,
+}
+
+impl Names {
+    fn of(form: Form) -> Names {
+        match form {
+            Form::Xml => {
+                Names { event: "event", notify: "notify", accept: "<accept>", entries: "resource-lists" }
+            }
+            Form::Json => Names { event: "package", notify: "callback", accept: "accept", entries: "uris" },
+        }
+    }
+}
+
+/// The name of an entry by its place.
+fn entry_name(form: Form, at: usize) -> String {
+    match form {
+        Form::Xml => format!("entry {}", at + 1),
+        Form::Json => format!("uris[{at}]"),
+    }
 }
 
 impl Refusal {
@@ -139,12 +168,14 @@ impl Asked {
     /// # Errors
     /// What is wrong with what is asked, or missing.
     pub fn made(self, id: Uuid, now: Wall, config: &Config) -> Result<Made, Refusal> {
-        let event = self.event.ok_or_else(|| Refusal::new(400, "event: the event package is missing"))?;
-        let event = package(&event)?;
-        let (accept, multipart) = accepted(event, self.accept, &config.limits)?;
+        let (form, names) = (self.form, Names::of(self.form));
+        let missing = || Refusal::new(400, format!("{}: the event package is missing", names.event));
+        let event = self.event.ok_or_else(missing)?;
+        let event = package(&event, &names)?;
+        let (accept, multipart) = accepted(event, self.accept, &names, &config.limits)?;
         let default_ms = u64::from(Package::of(event).default_expires_s()) * 1_000;
         let expires = self.expires.unwrap_or(Wall(now.0 + default_ms));
-        let notify = self.notify.map(|url| reachable(url, config)).transpose()?;
+        let notify = self.notify.map(|url| reachable(url, &names, config)).transpose()?;
         Ok(Made {
             id,
             owner: None,
@@ -152,11 +183,12 @@ impl Asked {
             event: event.into(),
             accept,
             multipart,
-            form: Form::Xml,
+            form,
             notify,
             expires: granted(expires, now, &config.limits)?,
-            entries: entries(self.entries.unwrap_or_default(), &config.limits)?,
+            entries: entries(self.entries.unwrap_or_default(), form, &config.limits)?,
             room: config.limits.sep_subscriptions,
+            entries_room: Some(config.limits.sep_entries_in_all),
         })
     }
 
@@ -181,16 +213,19 @@ impl Asked {
     /// # Errors
     /// What is wrong with what is asked.
     pub fn put(self, known: &Subscription, now: Wall, config: &Config) -> Result<Put, Refusal> {
+        let (form, names) = (self.form, Names::of(self.form));
         if let Some(event) = self.event.as_deref().filter(|event| event_name(event) != &*known.event) {
-            let text =
-                format!("event: the subscription is of \"{}\", and \"{event}\" is asked for", known.event);
+            let text = format!(
+                "{}: the subscription is of \"{}\", and \"{event}\" is asked for",
+                names.event, known.event
+            );
             return Err(Refusal::new(409, text));
         }
-        let accept = self.accept.map(|accept| accepted(&known.event, Some(accept), &config.limits));
-        let entries = self.entries.map(|listed| entries(listed, &config.limits));
+        let accept = self.accept.map(|accept| accepted(&known.event, Some(accept), &names, &config.limits));
+        let entries = self.entries.map(|listed| entries(listed, form, &config.limits));
         Ok(Put {
             expires: self.expires.map(|expires| granted(expires, now, &config.limits)).transpose()?,
-            notify: self.notify.map(|url| reachable(url, config)).transpose()?,
+            notify: self.notify.map(|url| reachable(url, &names, config)).transpose()?,
             accept: accept.transpose()?,
             entries: entries.transpose()?,
         })
@@ -198,17 +233,19 @@ impl Asked {
 }
 
 /// The name of an event package, as SIP knows it: a token, without an `id` (RFC 6665 section 8.4).
-fn package(event: &str) -> Result<&str, Refusal> {
+fn package<'e>(event: &'e str, names: &Names) -> Result<&'e str, Refusal> {
     if is_token(event) {
         return Ok(event_name(event));
     }
-    Err(Refusal::new(422, format!("event: \"{event}\" is no event package; parameters are not taken")))
+    let text = format!("{}: \"{event}\" is no event package; parameters are not taken", names.event);
+    Err(Refusal::new(422, text))
 }
 
 /// The body types to ask for, and whether callbacks have the multipart form.
 fn accepted(
     event: &str,
     asked: Option<Vec<Box<str>>>,
+    names: &Names,
     limits: &Limits,
 ) -> Result<(Vec<Box<str>>, bool), Refusal> {
     let mut types = asked.unwrap_or_default();
@@ -231,7 +268,8 @@ fn accepted(
     if types.is_empty() {
         let own = Package::of(event).accept().ok_or_else(|| {
             let text = format!(
-                "event: the package \"{event}\" is not known, and no <accept> says what its bodies are"
+                "{}: the package \"{event}\" is not known, and no {} says what its bodies are",
+                names.event, names.accept
             );
             Refusal::new(422, text)
         })?;
@@ -255,54 +293,56 @@ fn granted(expires: Wall, now: Wall, limits: &Limits) -> Result<Wall, Refusal> {
 }
 
 /// The list: SIP URIs, each once (RFC 3261 section 19.1.4).
-fn entries(listed: Vec<Entry>, limits: &Limits) -> Result<Vec<Entry>, Refusal> {
+fn entries(listed: Vec<Entry>, form: Form, limits: &Limits) -> Result<Vec<Entry>, Refusal> {
+    let names = Names::of(form);
+    let too_many = || {
+        let text = format!("{}: a list has at most {} entries", names.entries, limits.sep_entries);
+        Refusal::new(422, text)
+    };
     let mut uris: Vec<Uri> = Vec::with_capacity(listed.len());
     let mut entries = Vec::with_capacity(listed.len());
     if listed.len() as u64 > limits.sep_entries.saturating_mul(2) {
-        return Err(Refusal::new(422, format!("a list has at most {} entries", limits.sep_entries)));
+        return Err(too_many());
     }
-    for entry in listed {
+    for (at, entry) in listed.into_iter().enumerate() {
+        let wrong =
+            |text: String| Refusal::new(422, format!("{}: \"{}\" {text}", entry_name(form, at), entry.uri));
         if entry.uri.len() as u64 > limits.sep_uri_bytes {
             let text =
-                format!("entry {}: its URI is longer than {} bytes", entries.len() + 1, limits.sep_uri_bytes);
+                format!("{}: its URI is longer than {} bytes", entry_name(form, at), limits.sep_uri_bytes);
             return Err(Refusal::new(422, text));
         }
-        let uri: Uri = entry.uri.parse().map_err(|why| {
-            Refusal::new(422, format!("entry {}: \"{}\" is no SIP URI: {why}", entries.len() + 1, entry.uri))
-        })?;
+        let uri: Uri = entry.uri.parse().map_err(|why| wrong(format!("is no SIP URI: {why}")))?;
         if uri.headers.is_some() {
             // RFC 3261 section 19.1.1.
-            let text = format!(
-                "entry {}: \"{}\" has headers behind its `?`, which no request may be sent to",
-                entries.len() + 1,
-                entry.uri
-            );
-            return Err(Refusal::new(422, text));
+            return Err(wrong("has headers behind its `?`, which no request may be sent to".to_owned()));
         }
         if uris.iter().any(|known| known.is_same(&uri)) {
             continue;
         }
         if uris.len() as u64 == limits.sep_entries {
-            return Err(Refusal::new(422, format!("a list has at most {} entries", limits.sep_entries)));
+            return Err(too_many());
         }
         uris.push(uri);
         entries.push(entry);
     }
     if entries.is_empty() {
-        return Err(Refusal::new(400, "there is no entry: the list needs one at least"));
+        let text = format!("{}: there is no entry: the list needs one at least", names.entries);
+        return Err(Refusal::new(400, text));
     }
     Ok(entries)
 }
 
 /// A notify URL that may be called, as far as its text tells: names are looked up when it is called.
-fn reachable(url: Box<str>, config: &Config) -> Result<Box<str>, Refusal> {
+fn reachable(url: Box<str>, names: &Names, config: &Config) -> Result<Box<str>, Refusal> {
+    let name = names.notify;
     let parsed =
-        Url::parse(&url).map_err(|fault| Refusal::new(422, format!("notify: \"{url}\": {fault}")))?;
+        Url::parse(&url).map_err(|fault| Refusal::new(422, format!("{name}: \"{url}\": {fault}")))?;
     if let Ok(address) = parsed.host.parse::<IpAddr>()
         && let Some(range) = blocked(address, &config.outbox.allow_private)
     {
         let text = format!(
-            "notify: {address} is a {range} address; [outbox] allow_private = [\"{address}\"] in the config opens it"
+            "{name}: {address} is a {range} address; [outbox] allow_private = [\"{address}\"] in the config opens it"
         );
         return Err(Refusal::new(403, text));
     }

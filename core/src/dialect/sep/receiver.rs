@@ -87,8 +87,7 @@ pub fn removed(id: Uuid) -> Body {
 /// The letter that tells a subscription's callback how it stands; `None`: nobody is to be told.
 #[must_use]
 pub fn letter(of: &Subscription, wall: Wall, config: &Config) -> Option<Body> {
-    let is_gone = of.ended.is_some_and(|ended| ended.how == How::Gone);
-    if of.notify.is_none() || is_gone {
+    if !of.is_called() {
         return None;
     }
     let (id, version) = (of.id, of.version);

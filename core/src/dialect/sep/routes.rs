@@ -33,7 +33,17 @@ const PAGE_MAX: usize = 1_000;
 pub(super) const NO_SUCH: &str = "there is no such subscription";
 
 /// The seconds after which there may be room.
-pub(super) const RETRY_S: &str = "60";
+const RETRY_S: &str = "60";
+
+/// What is said when there are as many subscriptions as there may be.
+pub(super) fn all_made(room: u64) -> String {
+    format!("there are {room} subscriptions, which is all there may be")
+}
+
+/// What is said when a list would be too much beside all others.
+pub(super) fn all_listed(room: u64) -> String {
+    format!("all subscriptions may have {room} entries, and with these there would be more")
+}
 
 /// What is said of a subscription that has ended.
 pub(super) fn has_ended(how: How) -> String {
@@ -285,8 +295,7 @@ impl Sep {
         let asked = face.read(content, hub).map_err(refuse)?;
         let room = hub.config.limits.sep_subscriptions;
         if self.subscriptions.living() >= room {
-            let text = format!("there are {room} subscriptions, which is all there may be");
-            return Err(face.refusal(503, &text).with("Retry-After", RETRY_S));
+            return Err(no_room(face, &all_made(room)));
         }
         let base = match (&hub.config.sep.public_url, head.host) {
             (Some(url), _) => url.trim_end_matches('/').to_owned(),
@@ -298,7 +307,6 @@ impl Sep {
         let mut made = asked.made(id, hub.now.wall, &hub.config).map_err(refuse)?;
         made.owner = owner(hub, asker);
         made.base = base.into();
-        made.form = face.form();
         if let Some(url) = &made.notify {
             let put = receiver::put(id, url, &location(&made.base, made.form, id));
             hub.append(hub.actor(asker.conn), None, false, true, put);
@@ -319,6 +327,12 @@ impl Sep {
         let asked = face.read(content, hub);
         let put = asked.and_then(|asked| asked.put(known, hub.now.wall, &hub.config));
         let put = put.map_err(|refusal| refused(face, &refusal))?;
+        let more =
+            put.entries.as_ref().map_or(0, |listed| (listed.len() as u64).saturating_sub(known.count()));
+        let room = hub.config.limits.sep_entries_in_all;
+        if more > 0 && self.subscriptions.entries() + more > room {
+            return Err(no_room(face, &all_listed(room)));
+        }
         let id = known.id;
         if let Some(url) = put.notify.as_ref().filter(|url| known.notify.as_ref() != Some(url)) {
             let put = receiver::put(id, url, &location(&known.base, known.form, id));
@@ -370,6 +384,11 @@ fn page(head: &Head<'_>) -> Result<(usize, u64), Reply> {
         Some(Ok(after)) => Ok((limit, after)),
         Some(Err(_)) => Err(problem(400, "`after` is the `next` of the page before")),
     }
+}
+
+/// There may be room later.
+pub(super) fn no_room(face: Face, text: &str) -> Reply {
+    face.refusal(503, text).with("Retry-After", RETRY_S)
 }
 
 /// A refusal of what was asked. An address that may not be reached has a status of its own in each face.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -24,9 +25,9 @@ pub struct Subscription {
     /// Scheme, host and port of its URL.
     pub base: Box<str>,
     /// The event package.
-    pub event: Box<str>,
+    pub event: Arc<str>,
     /// Body types for the `Accept` of SUBSCRIBE.
-    pub accept: Vec<Box<str>>,
+    pub accept: Arc<[Box<str>]>,
     /// Callbacks have the multipart form.
     pub multipart: bool,
     /// What documents its callbacks carry.
@@ -43,7 +44,10 @@ pub struct Subscription {
     pub resources: Vec<Resource>,
     /// It has ended, or is ending.
     pub ended: Option<Ended>,
-    /// What a restart needs of its SIP dialogs.
+    /// A callback is owed: no letter tells of the state yet.
+    #[serde(default)]
+    pub owed: bool,
+    /// What a restart needs of its SIP dialogs, as the log has it. Once shard 0 goes on with them, it alone knows them.
     pub dialogs: Vec<Dialog>,
     /// The record that made it: its place among all that were ever made.
     pub born: u64,
@@ -70,6 +74,9 @@ pub struct Resource {
     /// It came in the list of this entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<Box<str>>,
+    /// The record that listed its entry: one that was taken off and is listed again is another one.
+    #[serde(default)]
+    pub since: u64,
     /// What people call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Box<str>>,
@@ -111,10 +118,11 @@ pub enum InstanceState {
 }
 
 /// What documents callbacks carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
     /// `<subscription>`, or the multipart form.
+    #[default]
     Xml,
     /// That of `/v1/subscriptions`.
     Json,
@@ -184,8 +192,8 @@ impl fmt::Display for How {
 }
 
 impl Resource {
-    fn of_entry(entry: Entry) -> Resource {
-        Resource { uri: entry.uri, of: None, name: entry.name, instances: Vec::new() }
+    fn of_entry(entry: Entry, since: Seq) -> Resource {
+        Resource { uri: entry.uri, of: None, since: since.0, name: entry.name, instances: Vec::new() }
     }
 
     /// The entry that brought it: itself, or the one in whose list it came.
@@ -199,15 +207,14 @@ impl Subscription {
     /// A new one, of which nothing is known yet.
     #[must_use]
     pub fn new(made: Made, born: Seq) -> Subscription {
-        let Made { id, owner, base, event, accept, multipart, form, notify, expires, entries, room: _ } =
-            made;
-        let resources = entries.into_iter().map(Resource::of_entry).collect();
+        let Made { id, owner, base, event, accept, multipart, form, notify, expires, entries, .. } = made;
+        let resources = entries.into_iter().map(|entry| Resource::of_entry(entry, born)).collect();
         Subscription {
             id,
             owner,
             base,
-            event,
-            accept,
+            event: event.into(),
+            accept: accept.into(),
             multipart,
             form,
             notify,
@@ -216,6 +223,7 @@ impl Subscription {
             step: 0,
             resources,
             ended: None,
+            owed: false,
             dialogs: Vec::new(),
             born: born.0,
             as_of: 0,
@@ -227,19 +235,31 @@ impl Subscription {
         self.resources.iter().filter(|resource| resource.of.is_none())
     }
 
+    /// Whether anybody is called when it changes.
+    #[must_use]
+    pub fn is_called(&self) -> bool {
+        self.notify.is_some() && self.ended.is_none_or(|ended| ended.how != How::Gone)
+    }
+
+    /// How many entries it has.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.entries().count() as u64
+    }
+
     /// The resource of an entry itself.
     #[must_use]
     pub fn resource(&self, uri: &str) -> Option<&Resource> {
         self.entries().find(|resource| *resource.uri == *uri)
     }
 
-    /// Replaces what a PUT brings. Entries that stay keep what is known of them.
-    pub fn put(&mut self, put: Put) -> Difference {
+    /// Replaces what a PUT brings, which this record holds. Entries that stay keep what is known of them.
+    pub fn put(&mut self, put: Put, seq: Seq) -> Difference {
         let Put { expires, notify, accept, entries } = put;
         self.expires = expires.unwrap_or(self.expires);
         self.notify = notify.or(self.notify.take());
         if let Some((accept, multipart)) = accept {
-            (self.accept, self.multipart) = (accept, multipart);
+            (self.accept, self.multipart) = (accept.into(), multipart);
         }
         let mut difference = Difference::default();
         let Some(entries) = entries else { return difference };
@@ -248,7 +268,7 @@ impl Subscription {
             let at = before.iter().position(|known| known.of.is_none() && known.uri == entry.uri);
             let Some(at) = at else {
                 difference.added.push(entry.uri.clone());
-                self.resources.push(Resource::of_entry(entry));
+                self.resources.push(Resource::of_entry(entry, seq));
                 continue;
             };
             let end = before[at + 1..].iter().position(|known| known.of.is_none());
@@ -264,18 +284,19 @@ impl Subscription {
 
     /// Takes in what notifiers told. False: it is here already.
     pub fn tell(&mut self, told: Told) -> bool {
-        let Told { step, version, resources, dropped, last } = told;
+        let Told { step, version, resources, dropped, last, owed } = told;
         if step <= self.step {
             return false;
         }
-        (self.step, self.version) = (step, version);
+        (self.step, self.version, self.owed) = (step, version, owed);
         for resource in resources {
-            let known = self.resources.iter_mut().find(|r| r.uri == resource.uri && r.of == resource.of);
-            if let Some(known) = known {
+            let mut same = self.resources.iter_mut().filter(|r| r.since == resource.since);
+            if let Some(known) = same.find(|r| r.uri == resource.uri && r.of == resource.of) {
                 let name = resource.name.or(known.name.take());
                 *known = Resource { name, ..resource };
             } else if let Some(of) = &resource.of
-                && let Some(at) = self.resources.iter().rposition(|r| r.entry() == &**of)
+                && let Some(at) =
+                    self.resources.iter().rposition(|r| r.entry() == &**of && r.since == resource.since)
             {
                 self.resources.insert(at + 1, resource);
             }
@@ -307,32 +328,43 @@ impl Subscription {
 /// All subscriptions, those that ended not long ago included.
 #[derive(Debug, Default)]
 pub struct Subscriptions {
-    by_id: BTreeMap<Uuid, Subscription>,
+    by_id: BTreeMap<Uuid, Box<Subscription>>,
     /// By owner, in the order of their making.
     listed: BTreeMap<(Option<Box<str>>, u64), Uuid>,
     living: u64,
+    entries: u64,
 }
 
 impl Subscriptions {
     /// The subscription of this id.
     #[must_use]
     pub fn get(&self, id: Uuid) -> Option<&Subscription> {
-        self.by_id.get(&id)
+        self.by_id.get(&id).map(|subscription| &**subscription)
     }
 
     pub(super) fn get_mut(&mut self, id: Uuid) -> Option<&mut Subscription> {
-        self.by_id.get_mut(&id)
+        self.by_id.get_mut(&id).map(|subscription| &mut **subscription)
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Subscription> {
-        self.by_id.values()
+        self.by_id.values().map(|subscription| &**subscription)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Subscription> {
+        self.by_id.values_mut().map(|subscription| &mut **subscription)
     }
 
     /// How many have not ended.
     #[must_use]
     pub fn living(&self) -> u64 {
         self.living
+    }
+
+    /// How many entries these have.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        self.entries
     }
 
     /// One owner's, in the order of their making, from the first behind `after` on.
@@ -343,15 +375,27 @@ impl Subscriptions {
     ) -> impl Iterator<Item = &'s Subscription> + use<'s> {
         let from = std::ops::Bound::Excluded((owner.clone(), after));
         let to = std::ops::Bound::Included((owner.clone(), u64::MAX));
-        self.listed.range((from, to)).filter_map(|(_, id)| self.by_id.get(id))
+        self.listed.range((from, to)).filter_map(|(_, id)| self.get(*id))
     }
 
     /// Adds one; one that is there is replaced.
     pub(super) fn insert(&mut self, subscription: Subscription) {
         self.remove(subscription.id);
-        self.living += u64::from(subscription.ended.is_none());
+        if subscription.ended.is_none() {
+            self.living += 1;
+            self.entries += subscription.count();
+        }
         self.listed.insert((subscription.owner.clone(), subscription.born), subscription.id);
-        self.by_id.insert(subscription.id, subscription);
+        self.by_id.insert(subscription.id, Box::new(subscription));
+    }
+
+    /// One that has not ended is changed.
+    pub(super) fn put(&mut self, id: Uuid, put: Put, at: Seq) -> Difference {
+        let Some(subscription) = self.by_id.get_mut(&id) else { return Difference::default() };
+        let before = subscription.count();
+        let difference = subscription.put(put, at);
+        self.entries = self.entries - before + subscription.count();
+        difference
     }
 
     /// One ends. False: there is none, or it has ended before.
@@ -359,12 +403,16 @@ impl Subscriptions {
         let Some(subscription) = self.by_id.get_mut(&id).filter(|s| s.ended.is_none()) else { return false };
         subscription.ended = Some(Ended { how, at, over: false });
         self.living -= 1;
+        self.entries -= subscription.count();
         true
     }
 
-    pub(super) fn remove(&mut self, id: Uuid) -> Option<Subscription> {
+    pub(super) fn remove(&mut self, id: Uuid) -> Option<Box<Subscription>> {
         let gone = self.by_id.remove(&id)?;
-        self.living -= u64::from(gone.ended.is_none());
+        if gone.ended.is_none() {
+            self.living -= 1;
+            self.entries -= gone.count();
+        }
         self.listed.remove(&(gone.owner.clone(), gone.born));
         Some(gone)
     }
@@ -388,6 +436,7 @@ mod tests {
             expires: Wall(1_000),
             entries: entries(uris),
             room: 10,
+            entries_room: None,
         }
     }
 
@@ -409,7 +458,7 @@ mod tests {
             status: None,
             body: Some(body),
         };
-        Resource { uri: uri.into(), of: of.map(Into::into), name: None, instances: vec![instance] }
+        Resource { uri: uri.into(), of: of.map(Into::into), since: 7, name: None, instances: vec![instance] }
     }
 
     fn shown(subscription: &Subscription) -> Vec<String> {
@@ -426,12 +475,12 @@ mod tests {
         assert!(all.tell(step(1, vec![told("b", None, b"1"), told("x", Some("b"), b"2")])));
         assert_eq!(shown(&all), ["a", "b*", "x<b*", "c"]);
         let put = |uris: &[&str]| Put { entries: Some(entries(uris)), ..Put::default() };
-        let difference = all.put(put(&["d", "b", "a"]));
+        let difference = all.put(put(&["d", "b", "a"]), Seq(8));
         assert_eq!(shown(&all), ["d", "b*", "x<b*", "a"]);
         assert_eq!(difference, Difference { added: vec!["d".into()], dropped: vec!["c".into()] });
-        let difference = all.put(Put { expires: Some(Wall(5)), ..Put::default() });
+        let difference = all.put(Put { expires: Some(Wall(5)), ..Put::default() }, Seq(9));
         assert_eq!((difference, all.expires, all.version), (Difference::default(), Wall(5), 1));
-        assert_eq!(all.put(put(&["a"])).dropped, ["d".into(), "b".into()]);
+        assert_eq!(all.put(put(&["a"]), Seq(10)).dropped, ["d".into(), "b".into()]);
         assert_eq!(shown(&all), ["a"]);
     }
 

@@ -38,6 +38,7 @@ impl Talk {
             expires: Wall(2_000_000),
             entries: vec![entry("sip:a@b"), entry("sip:c@d")],
             room: 10,
+            entries_room: None,
         };
         talk.apply(&Change::Created(Box::new(made)));
         talk
@@ -111,7 +112,7 @@ fn resource(text: &str) -> Resource {
         status: None,
         body: Some(body),
     };
-    Resource { uri: "sip:a@b".into(), of: None, name: None, instances: vec![instance] }
+    Resource { uri: "sip:a@b".into(), of: None, since: 1, name: None, instances: vec![instance] }
 }
 
 #[test]
@@ -155,6 +156,23 @@ fn s50_a_callback_that_found_no_room_is_owed_with_the_last_state() {
     talk.run();
     talk.pass(10_000);
     assert_eq!(talk.documents("four"), [(4, true)]);
+}
+
+#[test]
+fn a_full_outbox_is_looked_at_once_in_a_while() {
+    let mut talk = Talk::new();
+    talk.hub.outbox_full = true;
+    for _ in 0..3 {
+        (0..5).for_each(|at| talk.tell(1, &format!("state {at}")));
+        talk.run();
+        talk.hub.set_now(Now { mono: talk.hub.now.mono.plus_ms(1_000), ..talk.hub.now });
+        let mut woken = Vec::new();
+        while let Some((_, due)) = talk.hub.deadlines.pop(talk.hub.now.mono) {
+            woken.push(due);
+        }
+        assert_eq!(woken, [Due::Dialect(5, OWED)]);
+        talk.sep.call_again(&mut talk.hub);
+    }
 }
 
 #[test]

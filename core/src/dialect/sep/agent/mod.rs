@@ -9,18 +9,19 @@ mod told;
 mod transport;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::change::Child;
-use super::package::{self, Package, event_name};
+use super::package::{self, Package};
 use super::rlmi::Lists;
-use super::state::{Difference, Resource, Subscription, Subscriptions};
+use super::state::{Dialog, Difference, Resource, Subscription, Subscriptions};
 use crate::ground::slots::Slots;
 use crate::ground::time::{Mono, Wall};
 use crate::hub::Hub;
 use crate::hub::action::Level;
-use crate::wire::sip::subscriber::{Subscriber, Wanted};
+use crate::wire::sip::subscriber::{Saved, Subscriber, Wanted};
 use crate::wire::sip::uri::Uri;
 use transport::Transport;
 
@@ -65,6 +66,8 @@ pub struct Agent {
     entries: Slots<Entry>,
     /// The entries of each subscription.
     of: BTreeMap<Uuid, Vec<u32>>,
+    /// Numbers of those who have made subscriptions.
+    clients: BTreeMap<Option<Box<str>>, u32>,
     /// Subscriptions that have ended, and whose dialogs end.
     ending: BTreeSet<Uuid>,
     saying: VecDeque<(Uuid, Said)>,
@@ -78,14 +81,14 @@ pub struct Agent {
 #[derive(Debug)]
 struct Entry {
     subscription: Uuid,
-    uri: Box<str>,
+    uri: Arc<str>,
     package: Package,
     /// Nobody wants it any more.
     left: bool,
     /// What its package remembers of each dialog that the document does not show.
     ended: Vec<(u32, package::Ended)>,
     /// What it showed before its dialog ended: what comes next is compared with that.
-    former: Option<package::Body>,
+    former: Option<Box<package::Body>>,
     /// What is known of the lists of a peer that is a list server.
     lists: Option<Box<Lists>>,
 }
@@ -99,6 +102,7 @@ impl Agent {
             transport: Transport::new(hub),
             entries: Slots::default(),
             of: BTreeMap::new(),
+            clients: BTreeMap::new(),
             ending: BTreeSet::new(),
             saying: VecDeque::new(),
             leaving: None,
@@ -113,40 +117,43 @@ impl Agent {
         }
     }
 
-    /// The server was started, and the log holds this subscription; one that has ended may have dialogs still.
-    pub fn resume(&mut self, hub: &mut Hub, subscription: &Subscription) {
+    /// The server was started, and the log holds this subscription; one that has ended may have dialogs still. What the log
+    /// says of them is taken out of it: from here on [`Agent::dialogs`] knows them.
+    pub fn resume(&mut self, hub: &mut Hub, subscription: &mut Subscription) {
         let Some(subscriber) = &mut self.subscriber else {
             if subscription.ended.is_some() {
                 self.saying.push_back((subscription.id, Said::Over));
             }
             return;
         };
+        let client = client(&mut self.clients, subscription);
+        let dialogs = std::mem::take(&mut subscription.dialogs);
+        let saved_of = |uri: &str| {
+            let of = dialogs.iter().filter(|dialog| *dialog.uri == *uri);
+            of.filter_map(|dialog| serde_json::from_str(&dialog.saved).ok()).collect::<Vec<_>>()
+        };
         // What has ended asks for nothing any more.
         let until = subscription.ended.map_or(subscription.expires, |_| Wall(0));
         for resource in subscription.entries() {
-            let saved = subscription.dialogs.iter().filter(|dialog| dialog.uri == resource.uri);
-            let saved: Vec<_> = saved.filter_map(|dialog| serde_json::from_str(&dialog.saved).ok()).collect();
-            let key = insert(&mut self.entries, &mut self.of, subscription, &resource.uri);
+            let (key, wanted) = insert(&mut self.entries, &mut self.of, client, subscription, &resource.uri);
             note_target(hub, &resource.uri);
-            subscriber.restore(hub.now, key, wanted(subscription, &resource.uri), until, saved);
+            subscriber.restore(hub.now, key, wanted, until, saved_of(&resource.uri));
         }
         // Entries that a PUT took off, and whose dialogs had not ended when the server did.
-        let gone = subscription.dialogs.iter().filter(|dialog| subscription.resource(&dialog.uri).is_none());
+        let gone = dialogs.iter().filter(|dialog| subscription.resource(&dialog.uri).is_none());
         let gone: BTreeSet<&str> = gone.map(|dialog| &*dialog.uri).collect();
         for uri in gone {
-            let saved = subscription.dialogs.iter().filter(|dialog| *dialog.uri == *uri);
-            let saved = saved.filter_map(|dialog| serde_json::from_str(&dialog.saved).ok()).collect();
-            let key = insert(&mut self.entries, &mut self.of, subscription, uri);
+            let (key, wanted) = insert(&mut self.entries, &mut self.of, client, subscription, uri);
             if let Some(entry) = self.entries.get_mut(key) {
                 entry.left = true;
             }
-            subscriber.restore(hub.now, key, wanted(subscription, uri), Wall(0), saved);
+            subscriber.restore(hub.now, key, wanted, Wall(0), saved_of(uri));
             subscriber.unsubscribe(hub.now, key);
         }
         if subscription.ended.is_some() {
             self.end(hub, subscription);
         } else {
-            self.say_lost(subscription);
+            self.say_lost(subscription, &dialogs);
         }
     }
 
@@ -156,11 +163,11 @@ impl Agent {
         for key in keys {
             let Some(entry) = self.entries.get_mut(key).filter(|entry| !entry.left) else { continue };
             let Some(subscriber) = &mut self.subscriber else { continue };
-            if difference.dropped.contains(&entry.uri) {
+            if difference.dropped.iter().any(|dropped| **dropped == *entry.uri) {
                 entry.left = true;
                 subscriber.unsubscribe(hub.now, key);
             } else {
-                subscriber.ask_for(hub.now, key, &subscription.accept);
+                subscriber.ask_for(hub.now, key, Arc::clone(&subscription.accept));
                 subscriber.extend(hub.now, key, subscription.expires);
                 subscriber.retry(hub.now, key);
             }
@@ -176,6 +183,21 @@ impl Agent {
         self.ending.insert(id);
         self.leave(hub, id);
         self.conclude(id);
+    }
+
+    /// What a restart needs of the dialogs of a subscription.
+    pub fn dialogs(&self, hub: &Hub, subscription: &Subscription) -> Vec<Dialog> {
+        let Some(subscriber) = &self.subscriber else { return subscription.dialogs.clone() };
+        let keys = self.of.get(&subscription.id).into_iter().flatten();
+        let entries = keys.filter_map(|key| Some((*key, self.entries.get(*key)?)));
+        let dialogs = entries.flat_map(|(key, entry)| {
+            subscriber.saved(hub.now, key).map(|saved| Dialog {
+                uri: (*entry.uri).into(),
+                dialog: saved.dialog,
+                saved: text(&saved),
+            })
+        });
+        dialogs.collect()
     }
 
     /// The next thing to say.
@@ -224,9 +246,10 @@ impl Agent {
 
     fn subscribe(&mut self, hub: &mut Hub, subscription: &Subscription, uri: &str) {
         let Some(subscriber) = &mut self.subscriber else { return };
-        let key = insert(&mut self.entries, &mut self.of, subscription, uri);
+        let client = client(&mut self.clients, subscription);
+        let (key, wanted) = insert(&mut self.entries, &mut self.of, client, subscription, uri);
         note_target(hub, uri);
-        subscriber.subscribe(hub.now, key, wanted(subscription, uri), subscription.expires);
+        subscriber.subscribe(hub.now, key, wanted, subscription.expires);
     }
 
     /// Ends what there is of a subscription.
@@ -284,33 +307,46 @@ fn note_target(hub: &mut Hub, uri: &str) {
     }
 }
 
+/// A new entry, and what its notifier is asked for.
 fn insert(
     entries: &mut Slots<Entry>,
     of: &mut BTreeMap<Uuid, Vec<u32>>,
+    client: u32,
     subscription: &Subscription,
     uri: &str,
-) -> u32 {
+) -> (u32, Wanted) {
+    let (uri, package): (Arc<str>, _) = (uri.into(), Package::of(&subscription.event));
     let key = entries.insert(Entry {
         subscription: subscription.id,
-        uri: uri.into(),
-        package: Package::of(&subscription.event),
+        uri: Arc::clone(&uri),
+        package,
         left: false,
         ended: Vec::new(),
         former: None,
         lists: None,
     });
-    of.entry(subscription.id).or_default().push(key);
-    key
+    let keys = of.entry(subscription.id).or_default();
+    // Most subscriptions have one entry for ever.
+    keys.reserve_exact(1);
+    keys.push(key);
+    let wanted = Wanted {
+        uri,
+        event: Arc::clone(&subscription.event),
+        accept: Arc::clone(&subscription.accept),
+        expires_s: package.default_expires_s(),
+        client,
+        takes_forks: package.takes_forks(),
+    };
+    (key, wanted)
 }
 
-/// What a notifier is asked for.
-fn wanted(subscription: &Subscription, uri: &str) -> Wanted {
-    let package = Package::of(&subscription.event);
-    Wanted {
-        uri: uri.into(),
-        event: event_name(&subscription.event).into(),
-        accept: subscription.accept.clone(),
-        expires_s: package.default_expires_s(),
-        takes_forks: package.takes_forks(),
-    }
+/// The number of the one who made a subscription.
+fn client(clients: &mut BTreeMap<Option<Box<str>>, u32>, subscription: &Subscription) -> u32 {
+    let next = u32::try_from(clients.len()).unwrap_or(u32::MAX);
+    *clients.entry(subscription.owner.clone()).or_insert(next)
+}
+
+/// A dialog as the log has it.
+fn text(saved: &Saved) -> Box<str> {
+    serde_json::to_string(saved).expect("plain data without maps is always JSON").into_boxed_str()
 }

@@ -4,8 +4,8 @@
 use super::super::change::Child;
 use super::super::package::{self, Body, Item};
 use super::super::rlmi::{self, Lists, Notified};
-use super::super::state::{Instance, InstanceState, Resource, Subscription, Subscriptions};
-use super::{Agent, Entry, Said};
+use super::super::state::{Dialog, Instance, InstanceState, Resource, Subscription, Subscriptions};
+use super::{Agent, Entry, Said, text};
 use crate::hub::Hub;
 use crate::hub::action::Level;
 use crate::log::record;
@@ -19,10 +19,10 @@ impl Agent {
     /// Takes in what has happened to an entry.
     pub(super) fn hear(&mut self, hub: &mut Hub, all: &Subscriptions, key: u32, event: Event) {
         let Some(entry) = self.entries.get(key) else { return };
-        let (id, uri) = (entry.subscription, entry.uri.clone());
+        let id = entry.subscription;
         match event {
             Event::Save { dialog, saved } => {
-                let saved = saved.and_then(|saved| serde_json::to_string(&saved).ok()).map(Into::into);
+                let (uri, saved) = ((*entry.uri).into(), saved.as_ref().map(text));
                 self.saying.push_back((id, Said::Dialog { uri, dialog, saved }));
             }
             Event::Over => self.forget(key),
@@ -54,7 +54,8 @@ impl Agent {
             let held = resource.instances[at].body.take();
             let was_shown = held.is_some();
             let former = self.entries.get_mut(key).and_then(|entry| entry.former.take());
-            let (body, news) = self.take(hub, key, told.dialog, held.or(former), content, told.first);
+            let held = held.or(former.map(|former| *former));
+            let (body, news) = self.take(hub, key, told.dialog, held, content, told.first);
             changed |= news || (!was_shown && body.is_some());
             resource.instances[at].body = body;
         }
@@ -67,7 +68,7 @@ impl Agent {
         let Some(entry) = self.entries.get_mut(key) else { return };
         let resources_max = hub.config.limits.sip_list_resources as usize;
         let lists = entry.lists.get_or_insert_with(|| Box::new(Lists::new(resources_max)));
-        let of = entry.uri.clone();
+        let of: Box<str> = (*entry.uri).into();
         let children = subscription.resources.iter().filter(|child| child.of.as_ref() == Some(&of));
         let held: Vec<rlmi::Resource> = children.map(listed).collect();
         let notified = Notified {
@@ -99,8 +100,10 @@ impl Agent {
         publish(hub, &of, taken.items);
         let Some(own) = self.own(hub, subscription, key, &told) else { return };
         let changed = own.changed || !taken.changed.is_empty() || !taken.dropped.is_empty();
+        let since = own.resource.since;
         let mut resources = if own.changed || own.is_new { vec![own.resource] } else { Vec::new() };
-        resources.extend(taken.changed.into_iter().map(|resource| shown(resource, &of, told.dialog)));
+        resources
+            .extend(taken.changed.into_iter().map(|resource| shown(resource, (&of, since), told.dialog)));
         let dropped = taken.dropped.into_iter().map(|uri| Child { of: of.clone(), uri }).collect();
         self.say(hub, subscription, (changed, own.is_new), resources, dropped);
     }
@@ -117,7 +120,7 @@ impl Agent {
                 // difference.
                 let mut ended =
                     resource.instances.iter_mut().filter(|i| i.state == InstanceState::Terminated);
-                entry.former = ended.find_map(|i| i.body.take()).or(entry.former.take());
+                entry.former = ended.find_map(|i| i.body.take()).map(Box::new).or(entry.former.take());
                 renew(hub, &mut resource, told.dialog, told.state)
             }
         };
@@ -169,7 +172,7 @@ impl Agent {
             None if content.is_none() && resource.instances.iter().any(terminated) => return,
             None => renew(hub, &mut resource, dialog, InstanceState::Terminated),
         };
-        let held = resource.instances[at].body.take().or(entry.former.take());
+        let held = resource.instances[at].body.take().or(entry.former.take().map(|former| *former));
         let body = match content {
             Some(content) => self.take(hub, key, dialog, held, content, false).0,
             None => held,
@@ -219,18 +222,18 @@ impl Agent {
             let uri = entry.uri.clone();
             self.note_unreadable(hub, &uri);
         }
-        let uri = self.entries.get(key).map(|entry| entry.uri.clone()).unwrap_or_default();
-        publish(hub, &uri, taken.items);
+        if let Some(entry) = self.entries.get(key) {
+            publish(hub, &entry.uri, taken.items);
+        }
         let news = taken.body.is_some();
         (taken.body.or(held), news)
     }
 
     /// After a start: instances whose dialogs nothing is saved of.
-    pub(super) fn say_lost(&mut self, subscription: &Subscription) {
+    pub(super) fn say_lost(&mut self, subscription: &Subscription, saved: &[Dialog]) {
         let is_lost = |resource: &Resource, instance: &Instance| {
-            let is_saved =
-                |d: &super::super::state::Dialog| *d.uri == *resource.entry() && d.dialog == instance.dialog;
-            instance.state != InstanceState::Terminated && !subscription.dialogs.iter().any(is_saved)
+            let is_saved = |d: &Dialog| *d.uri == *resource.entry() && d.dialog == instance.dialog;
+            instance.state != InstanceState::Terminated && !saved.iter().any(is_saved)
         };
         let mut resources = Vec::new();
         for resource in &subscription.resources {
@@ -252,6 +255,7 @@ impl Entry {
     /// What its package remembers of a dialog.
     fn ended_of(&mut self, dialog: u32) -> &mut package::Ended {
         let at = self.ended.iter().position(|(known, _)| *known == dialog).unwrap_or_else(|| {
+            self.ended.reserve_exact(1);
             self.ended.push((dialog, package::Ended::default()));
             self.ended.len() - 1
         });
@@ -318,8 +322,8 @@ fn listed(resource: &Resource) -> rlmi::Resource {
     }
 }
 
-/// A resource of the list of an entry, as documents show it.
-fn shown(resource: rlmi::Resource, of: &str, dialog: u32) -> Resource {
+/// A resource of the list of an entry, which was listed by this record, as documents show it.
+fn shown(resource: rlmi::Resource, (of, since): (&str, u64), dialog: u32) -> Resource {
     let instance = |instance: rlmi::Instance| Instance {
         id: instance.id,
         dialog,
@@ -331,6 +335,7 @@ fn shown(resource: rlmi::Resource, of: &str, dialog: u32) -> Resource {
     Resource {
         uri: resource.uri,
         of: Some(of.into()),
+        since,
         name: resource.names.into_iter().next(),
         instances: resource.instances.into_iter().map(instance).collect(),
     }

@@ -28,6 +28,7 @@ fn subscription(event: &str, uris: &[&str]) -> Subscription {
         expires: Wall::from_rfc3339("2009-06-01T18:00:00.9+00:00").unwrap(),
         entries: uris.iter().map(|uri| Entry { uri: (*uri).into(), name: None }).collect(),
         room: 1,
+        entries_room: None,
     };
     Subscription::new(made, Seq(1))
 }

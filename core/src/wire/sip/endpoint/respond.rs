@@ -127,8 +127,7 @@ impl Endpoint {
         let key = self.servers.tags.hash_one(key(&request, &via));
         if let Some(asked) = self.servers.by_key.get(&key).and_then(|id| self.servers.all.get(id)) {
             self.counted.copies_received += 1;
-            if let Some(bytes) = asked.server.copy() {
-                let bytes = bytes.to_vec();
+            if let Some(bytes) = asked.server.copy(&request) {
                 self.transmit(now, source, Some(&via), bytes);
             }
             return;
@@ -229,7 +228,7 @@ impl Endpoint {
         }
         let mut bytes = Vec::new();
         response.write(&mut bytes);
-        if asked.server.answer(now, bytes.as_slice().into()) {
+        if asked.server.answer(now, response, &bytes) {
             let via = asked.via.clone();
             self.transmit(now, source, via.as_deref(), bytes);
         }

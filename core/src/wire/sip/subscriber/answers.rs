@@ -191,7 +191,7 @@ impl Subscription {
         }) else {
             return false;
         };
-        self.uri = flight.elsewhere.remove(0);
+        self.uri = flight.elsewhere.remove(0).into();
         let Flight { tries, redirections, elsewhere, .. } = *flight;
         let again = Flight { tries, redirections: redirections + 1, elsewhere, ..Flight::default() };
         self.subscribe(terms, agent, now, Place::Initial, again);

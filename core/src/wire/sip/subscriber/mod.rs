@@ -23,6 +23,7 @@ mod user_agent;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use foldhash::quality::FixedState;
 
@@ -79,8 +80,8 @@ impl Subscriber {
     }
 
     /// Asks for these types of bodies, from the next request on.
-    pub fn ask_for(&mut self, now: Now, key: u32, accept: &[Box<str>]) {
-        self.act(now, key, |usage, _| usage.accept(accept.to_vec()));
+    pub fn ask_for(&mut self, now: Now, key: u32, accept: Arc<[Box<str>]>) {
+        self.act(now, key, |usage, _| usage.accept(accept));
     }
 
     /// Tries again what had ended for good; anything else goes on as it does.
@@ -99,6 +100,12 @@ impl Subscriber {
     pub fn unsubscribe(&mut self, now: Now, key: u32) {
         self.act(now, key, |usage, agent| usage.unsubscribe(agent, now));
         self.drain(now);
+    }
+
+    /// What a restart needs of the dialogs of a subscription, as they stand: what [`Event::Save`] told of them last, or more
+    /// recent.
+    pub fn saved(&self, now: Now, key: u32) -> impl Iterator<Item = Saved> {
+        self.usages.get(&key).into_iter().flat_map(move |usage| usage.saved(now))
     }
 
     /// The next thing that happened to a subscription.
@@ -233,8 +240,11 @@ impl Subscriber {
     /// Lets a usage act, if there is one, and arms its next deadline.
     fn act(&mut self, now: Now, key: u32, act: impl FnOnce(&mut Usage, &mut UserAgent)) {
         let Some(usage) = self.usages.get_mut(&key) else { return };
+        let queued = usage.queued();
         act(usage, &mut self.agent);
-        if usage.is_over(&mut self.agent, now) {
+        let is_over = usage.is_over(&mut self.agent, now);
+        self.agent.count_queued(queued, usage.queued().filter(|_| !is_over));
+        if is_over {
             self.usages.remove(&key);
             self.drop_stale();
             return;

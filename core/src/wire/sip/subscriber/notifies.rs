@@ -134,7 +134,7 @@ impl Subscription {
             return Err(Refusal::new(400, "Event is missing"));
         };
         if *event.value != *terms.wanted.event {
-            let allowed = Some(terms.wanted.event.clone());
+            let allowed = Some((*terms.wanted.event).into());
             return Err(Refusal { allowed, ..Refusal::new(489, "Event is not the one that was asked for") });
         }
         // Ours have no id (section 8.2.1).

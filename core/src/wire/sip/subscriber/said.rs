@@ -1,5 +1,7 @@
 //! What a subscriber is asked for and what it says.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::ends::Reason;
@@ -8,13 +10,15 @@ use super::ends::Reason;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wanted {
     /// The resource: a `sip:` or `sips:` URI.
-    pub uri: Box<str>,
+    pub uri: Arc<str>,
     /// The event package.
-    pub event: Box<str>,
+    pub event: Arc<str>,
     /// The types of bodies that are asked for.
-    pub accept: Vec<Box<str>>,
+    pub accept: Arc<[Box<str>]>,
     /// What is asked for each time, in seconds; less towards the end.
     pub expires_s: u32,
+    /// Whom it is for: requests that begin subscriptions of one client may not take all room there is for waiting.
+    pub client: u32,
     /// Whether each dialog of a forked SUBSCRIBE is one more instance (RFC 6665 section 4.1.4), or the first alone counts.
     pub takes_forks: bool,
 }

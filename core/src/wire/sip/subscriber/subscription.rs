@@ -3,6 +3,8 @@
 //!
 //! What is absent here: what follows its end (`usage`), answers (`answers`) and NOTIFYs (`notifies`).
 
+use std::sync::Arc;
+
 use super::ends::{End, Next};
 use super::said::{Content, Event, Saved, Wanted};
 use super::user_agent::{TIMER_N_MS, UserAgent};
@@ -45,7 +47,7 @@ pub(super) struct Subscription {
     /// The number of the last SUBSCRIBE outside of a dialog.
     cseq: u32,
     /// Where that went.
-    pub(super) uri: Box<str>,
+    pub(super) uri: Arc<str>,
     /// It, until both its answer and its NOTIFY are there.
     pub(super) flight: Option<Box<Flight>>,
     /// Until when NOTIFYs with further tags make dialogs.
@@ -364,6 +366,11 @@ impl Subscription {
         }
     }
 
+    /// Whether its first request is not on its way yet.
+    pub(super) fn is_queued(&self) -> bool {
+        self.dialogs.is_empty() && self.flight.as_ref().is_some_and(|flight| flight.timer_n.is_none())
+    }
+
     /// Whether nothing is left to be waited for.
     pub(super) fn is_gone(&self) -> bool {
         self.dialogs.is_empty() && self.flight.is_none()
@@ -454,20 +461,8 @@ impl Subscription {
 
     /// Tells what a restart needs of a dialog.
     pub(super) fn save(&self, terms: &Terms, agent: &mut UserAgent, now: Now, at: usize) {
-        let Established { number, dialog, expires, .. } = &self.dialogs[at];
-        let saved = Saved {
-            dialog: *number,
-            call_id: dialog.call_id.to_string().into(),
-            local_tag: dialog.local_tag.to_string().into(),
-            remote_tag: dialog.remote_tag.clone(),
-            cseq: dialog.cseq,
-            remote_cseq: dialog.remote_cseq,
-            route: dialog.route.to_vec(),
-            target: dialog.target.clone(),
-            expires_ms: now.wall.0.saturating_add(expires.since(now.mono)),
-            eventlist: terms.eventlist,
-        };
-        agent.tell(terms.key, Event::Save { dialog: *number, saved: Some(saved) });
+        let saved = self.dialogs[at].saved(terms, now);
+        agent.tell(terms.key, Event::Save { dialog: saved.dialog, saved: Some(saved) });
     }
 
     /// The dialog that a NOTIFY makes.
@@ -484,6 +479,23 @@ impl Subscription {
 }
 
 impl Established {
+    /// What a restart needs of it.
+    pub(super) fn saved(&self, terms: &Terms, now: Now) -> Saved {
+        let Established { number, dialog, expires, .. } = self;
+        Saved {
+            dialog: *number,
+            call_id: dialog.call_id.to_string().into(),
+            local_tag: dialog.local_tag.to_string().into(),
+            remote_tag: dialog.remote_tag.clone(),
+            cseq: dialog.cseq,
+            remote_cseq: dialog.remote_cseq,
+            route: dialog.route.to_vec(),
+            target: dialog.target.clone(),
+            expires_ms: now.wall.0.saturating_add(expires.since(now.mono)),
+            eventlist: terms.eventlist,
+        }
+    }
+
     fn due(&self) -> Mono {
         match &self.flight {
             Some(flight) => flight.timer_n.unwrap_or(Mono::NEVER),
@@ -518,8 +530,8 @@ fn refresh_ms(expires_s: u32, rng: &mut Rng) -> u64 {
 }
 
 /// A URI as it can stand in a request line; as it came, if it is none.
-pub(super) fn resource(uri: Box<str>) -> Box<str> {
-    request_uri(&uri).unwrap_or(uri)
+pub(super) fn resource(uri: Arc<str>) -> Arc<str> {
+    request_uri(&uri).filter(|usable| **usable != *uri).map_or(uri, Into::into)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //!
 //! What is absent here: dialogs (`subscription`).
 
+use std::sync::Arc;
+
 use super::ends::{End, Next, backoff_s};
 use super::notifies::Refusal;
 use super::said::{Event, Saved, Wanted};
@@ -70,12 +72,25 @@ impl Usage {
         if self.terms.until.since(now.wall) <= least_ms {
             return;
         }
-        if agent.may_ask(&self.terms.wanted.uri) {
-            self.stage = Stage::Subscribed(Box::new(Subscription::begin(&self.terms, agent, now)));
-        } else {
+        if !agent.may_ask(&self.terms.wanted.uri) {
             self.stage = Stage::Ended;
             agent.tell(self.terms.key, End::FORBIDDEN.event(0, None, true));
+            return;
         }
+        if agent.has_room_for(self.terms.wanted.client) {
+            self.stage = Stage::Subscribed(Box::new(Subscription::begin(&self.terms, agent, now)));
+        } else {
+            // As if the endpoint had none for anybody.
+            let end = End::of_initial(503, None);
+            agent.tell(self.terms.key, end.event(0, None, false));
+            self.follow(agent, now, end);
+        }
+    }
+
+    /// Whether its first request waits for its turn, and if so for whom.
+    pub(super) fn queued(&self) -> Option<u32> {
+        let Stage::Subscribed(subscription) = &self.stage else { return None };
+        subscription.is_queued().then_some(self.terms.wanted.client)
     }
 
     /// Lets the subscription act; what it says of its end decides what follows.
@@ -88,6 +103,11 @@ impl Usage {
         let Stage::Subscribed(subscription) = &mut self.stage else { return };
         let Some(end) = act(subscription, &mut self.terms, agent) else { return };
         agent.bury(now.mono, subscription.call_id);
+        self.follow(agent, now, end);
+    }
+
+    /// Does what follows an end.
+    fn follow(&mut self, agent: &mut UserAgent, now: Now, end: End) {
         let wait_ms = match end.next {
             Next::Never => {
                 self.stage = Stage::Ended;
@@ -157,7 +177,7 @@ impl Usage {
     }
 
     /// From the next request on it asks for these types of bodies.
-    pub(super) fn accept(&mut self, accept: Vec<Box<str>>) {
+    pub(super) fn accept(&mut self, accept: Arc<[Box<str>]>) {
         self.terms.wanted.accept = accept;
     }
 
@@ -166,6 +186,15 @@ impl Usage {
         if matches!(self.stage, Stage::Ended) {
             self.subscribe(agent, now, 0);
         }
+    }
+
+    /// What a restart needs of its dialogs.
+    pub(super) fn saved(&self, now: Now) -> impl Iterator<Item = Saved> {
+        let dialogs = match &self.stage {
+            Stage::Subscribed(subscription) => &*subscription.dialogs,
+            Stage::Waiting(_) | Stage::Ended => &[],
+        };
+        dialogs.iter().map(move |dialog| dialog.saved(&self.terms, now))
     }
 
     /// Asks for the whole state of a dialog.

@@ -1,6 +1,6 @@
 //! What all subscriptions share: the endpoint, credentials, randomness, the table of Call-IDs, and what is to be told.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use foldhash::quality::FixedState;
 
@@ -46,6 +46,8 @@ pub(super) struct UserAgent {
     requests: u32,
     /// Whose Call-ID it is; `None`: a subscription that has ended.
     calls: Map<CallId, Option<u32>>,
+    /// Clients, and how many of their first requests wait for their turn; those with none are not there.
+    queued: BTreeMap<u32, u64>,
     /// Ended ones, and until when they are remembered.
     ended: VecDeque<(Mono, CallId)>,
 }
@@ -66,6 +68,7 @@ impl UserAgent {
             user,
             requests: 0,
             calls: Map::with_hasher(FixedState::with_seed(rng.next_u64())),
+            queued: BTreeMap::new(),
             ended: VecDeque::new(),
             settings,
             rng,
@@ -79,6 +82,29 @@ impl UserAgent {
         let key = u64::from(usage) << 32 | u64::from(self.requests);
         self.endpoint.request(now, key, request, route);
         key
+    }
+
+    /// Whether a client may let one more first request wait.
+    pub(super) fn has_room_for(&self, client: u32) -> bool {
+        self.queued.get(&client).is_none_or(|count| *count < self.settings.limits.sip_requests_per_client)
+    }
+
+    /// The first request of a usage has begun to wait, or waits no longer.
+    pub(super) fn count_queued(&mut self, before: Option<u32>, after: Option<u32>) {
+        if before == after {
+            return;
+        }
+        if let Some(client) = after {
+            *self.queued.entry(client).or_default() += 1;
+        }
+        if let Some(client) = before
+            && let Some(count) = self.queued.get_mut(&client)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.queued.remove(&client);
+            }
+        }
     }
 
     /// Our address, as it stands in `Contact`.
@@ -134,6 +160,6 @@ impl UserAgent {
     /// Whether no Call-ID is remembered.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.calls.is_empty() && self.ended.is_empty() && self.events.is_empty()
+        self.calls.is_empty() && self.queued.is_empty() && self.ended.is_empty() && self.events.is_empty()
     }
 }

@@ -38,8 +38,9 @@ pub(super) fn wanted() -> Wanted {
     Wanted {
         uri: URI.into(),
         event: "dialog".into(),
-        accept: vec!["application/dialog-info+xml".into()],
+        accept: ["application/dialog-info+xml".into()].into(),
         expires_s: 3_600,
+        client: 0,
         takes_forks: true,
     }
 }

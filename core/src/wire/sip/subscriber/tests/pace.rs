@@ -1,6 +1,7 @@
 //! Ten thousand subscriptions at once.
 
 use super::*;
+use crate::wire::sip::subscriber::Reason;
 
 const ALL: usize = 10_000;
 const REFRESHES: usize = 2_500;
@@ -62,6 +63,39 @@ impl Granting {
             self.serve();
         }
     }
+}
+
+#[test]
+fn one_client_does_not_take_all_room_for_waiting() {
+    let mut subscriber = subscriber(1, 1);
+    subscriber.agent.settings.limits.sip_requests_per_client = 2;
+    let until = Wall(BEGINNING.wall.0 + 100_000_000);
+    // The first has its turn at once; two wait, and there is no place for a fourth.
+    for (key, client) in [(0, 7), (1, 7), (2, 7), (3, 7), (4, 8)] {
+        subscriber.subscribe(BEGINNING, key, Wanted { client, ..wanted() }, until);
+    }
+    let ended = |key| {
+        (
+            key,
+            Event::Ended {
+                dialog: 0,
+                reason: Reason::Giveup,
+                status: Some(503),
+                content: None,
+                for_good: false,
+            },
+        )
+    };
+    assert_eq!(subscriber.poll_event(), Some(ended(3)));
+    assert_eq!(subscriber.poll_event(), None);
+    // Which is tried again when there may be room.
+    let mut peer = Granting { subscriber, now: BEGINNING, asked: Vec::new() };
+    peer.serve();
+    peer.pass_until(5);
+    let waited_ms = peer.asked[4].since(BEGINNING.mono);
+    assert!((29_000..32_000).contains(&waited_ms), "{waited_ms}");
+    assert!((0..5).all(|key| peer.subscriber.agent.has_room_for(key)));
+    assert_eq!(peer.subscriber.saved(peer.now, 3).count(), 1);
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn s9_one_subscribe_with_what_is_asked_for() {
     assert!(field(&request, "From").starts_with("<sip:offhook@example.test>;tag="));
 
     let until = stage.in_s(90);
-    stage.subscriber.subscribe(stage.now, KEY + 1, Wanted { accept: Vec::new(), ..wanted() }, until);
+    stage.subscriber.subscribe(stage.now, KEY + 1, Wanted { accept: Default::default(), ..wanted() }, until);
     stage.collect();
     let other = stage.request();
     Stage::assert_new(&other, &request);
