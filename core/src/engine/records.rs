@@ -61,6 +61,10 @@ impl Engine {
             }
             Body::Retired { .. } => {}
         }
+        if self.hub.full {
+            // It was appended just before the engine heard that there is no room.
+            self.refuse_undurable();
+        }
         self.settle();
     }
 
@@ -104,9 +108,12 @@ impl Engine {
     /// again. A record that is written later all the same is recognised by its id.
     pub(super) fn set_full(&mut self, full: bool) {
         self.hub.full = full;
-        if !full {
-            return;
+        if full {
+            self.refuse_undurable();
         }
+    }
+
+    fn refuse_undurable(&mut self) {
         for (conn, request, speaker) in self.hub.take_undurable() {
             let reply = self.dialects[usize::from(speaker)].refusal("", NO_ROOM).with("Retry-After", RETRY_S);
             self.hub.reply(conn, request, reply);

@@ -7,6 +7,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::*;
 use crate::ground::config::{Listener, ListenerTls};
+use crate::ground::id::Seq;
 use crate::ground::time::Wall;
 use crate::wire::tls::WallClock;
 use crate::wire::tls::server::{Serving, certified};
@@ -46,6 +47,27 @@ fn a_stream_of_http_1_0_ends_at_once() {
     engine.complete(Now::default(), Completion::Stop);
     let ended = drain(&mut engine);
     assert!(matches!(ended[..], [Action::Finish(finished)] if finished == id), "{ended:?}");
+}
+
+/// A record that was appended while the log had room, and comes back when it has none, is refused like all that waits.
+#[test]
+fn what_comes_back_to_a_full_log_is_refused() {
+    let place = Place { keeps_log: true, ..Place::default() };
+    let mut engine = Engine::new(Config::default(), place, 1);
+    let id = engine.accept(Now::default(), ListenerId(0), "127.0.0.1:1".parse().unwrap()).unwrap();
+    engine.receive(
+        Now::default(),
+        id,
+        b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 23\r\n\r\n\
+          {\"type\":\"call.ringing\"}",
+    );
+    let Some(Action::Append(records)) = engine.poll_action() else { panic!("an event is appended") };
+    engine.complete(Now::default(), Completion::Full(true));
+    for (record, seq) in records.into_iter().zip(1..) {
+        engine.receive_record(Now::default(), Seq(seq), &Arc::new(record));
+    }
+    let said = engine.outbound(id).expect("nobody waits for room without a word");
+    assert!(said.slices()[0].starts_with(b"HTTP/1.1 503 "));
 }
 
 /// A client with TLS, and the engine that it talks to.
