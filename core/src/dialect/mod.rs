@@ -270,3 +270,21 @@ pub trait Dialect: std::fmt::Debug + Send {
     /// Adds what it counts itself.
     fn stats(&self, _hub: &Hub, _stats: &mut Stats) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_destination_that_makes_no_sense_is_refused_with_a_sentence() {
+        let mut config = Config::default();
+        let wrong = receiver("fax", "d", "{}", &config, true).err().map(|wrong| wrong.detail);
+        assert_eq!(wrong.as_deref(), Some("`fax` is no kind of destination"));
+        let spec = r#"{"url":"http://127.0.0.1/"}"#;
+        config.limits.destination_bytes = spec.len() as u64;
+        assert!(settled("webhook", "d", spec, &config).is_ok());
+        config.limits.destination_bytes -= 1;
+        let wrong = settled("webhook", "d", spec, &config).unwrap_err();
+        assert_eq!(wrong.detail, format!("the specification is longer than {} bytes", spec.len() - 1));
+    }
+}

@@ -148,6 +148,95 @@ mod tests {
     use crate::ground::id::Seq;
     use crate::ground::time::Wall;
 
+    /// Frames of ten bytes each, of which the feed takes those with a `+`.
+    fn fed(mine: &str, frames: u64, runs_max: usize) -> (Feed, Arena) {
+        let mut arena = Arena::new(Bounds { bytes: 1_000, frames, age_ms: 1_000 });
+        let mut feed = Feed::default();
+        for (n, is_mine) in mine.chars().zip(1..).map(|(c, n)| (n, c == '+')) {
+            let run = arena.push(b"0123456789", Seq(n), Wall(0), None);
+            if is_mine {
+                feed.push(run, &arena, runs_max);
+            }
+        }
+        (feed, arena)
+    }
+
+    #[test]
+    fn neighbouring_frames_are_one_run() {
+        let (feed, arena) = fed("++-++", 100, 10);
+        assert_eq!(feed.runs, [0..20, 30..50]);
+        assert_eq!((feed.frames(), feed.end(), feed.floor(&arena)), (4, 50, 0));
+        assert!(!feed.is_read(49) && feed.is_read(50) && Feed::default().is_read(0));
+    }
+
+    /// By count, by bytes, and by what a reader takes.
+    #[test]
+    fn places_in_a_feed() {
+        let (feed, arena) = fed("++-++", 100, 10);
+        for (count, place) in [(0, 50), (1, 40), (2, 30), (3, 10), (4, 0), (5, 0)] {
+            assert_eq!(feed.position_of_newest(count, &arena), place, "the newest {count}");
+        }
+        for (bytes, place) in
+            [(0, 50), (9, 50), (10, 40), (19, 40), (20, 30), (29, 30), (30, 10), (39, 10), (40, 0), (99, 0)]
+        {
+            assert_eq!(feed.position_of_newest_bytes(bytes, &arena), place, "the newest {bytes} bytes");
+        }
+        for (cursor, left) in [(0, 4), (10, 3), (20, 2), (30, 2), (40, 1), (50, 0)] {
+            assert_eq!(feed.frames_from(cursor, &arena), left, "from {cursor}");
+        }
+        for (cursor, bytes, reached) in [
+            (0, 0, (0, 0)),
+            (0, 9, (9, 0)),
+            (0, 10, (10, 1)),
+            (0, 20, (20, 2)),
+            (0, 25, (35, 2)),
+            (0, 40, (50, 4)),
+            (5, 5, (10, 1)),
+            (20, 10, (40, 1)),
+            (50, 0, (50, 0)),
+        ] {
+            assert_eq!(feed.advance(cursor, bytes, &arena), reached, "{bytes} bytes from {cursor}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "no more bytes are taken than were lent")]
+    fn nobody_takes_more_than_there_is() {
+        let (feed, arena) = fed("++-++", 100, 10);
+        let _ = feed.advance(0, 41, &arena);
+    }
+
+    /// Runs go beyond a bound of theirs, and with the arena; whoever stands before the floor has missed some.
+    #[test]
+    fn what_is_gone_moves_the_floor() {
+        for (mine, frames, runs_max, runs, floor) in [
+            ("+-+-+", 100, 3, "[0..10, 20..30, 40..50]", 0),
+            ("+-+-+", 100, 2, "[20..30, 40..50]", 10),
+            ("+-+-+", 100, 1, "[40..50]", 30),
+            // The arena has let go of a part, of all, and of more.
+            ("++--", 3, 9, "[0..20]", 10),
+            ("++---", 3, 9, "[0..20]", 20),
+            ("++----", 3, 9, "[0..20]", 20),
+            ("++-----+", 3, 9, "[70..80]", 20),
+            ("+-+----", 3, 9, "[0..10, 20..30]", 30),
+            ("+-++--", 4, 9, "[0..10, 20..40]", 10),
+        ] {
+            let (feed, arena) = fed(mine, frames, runs_max);
+            let found = (format!("{:?}", feed.runs), feed.floor(&arena));
+            assert_eq!(found, (runs.to_owned(), floor), "{mine} {frames}");
+        }
+    }
+
+    /// A reader that takes all at once is not too slow for a batch.
+    #[test]
+    fn what_the_readers_were_not_told_of_stays() {
+        let (mut feed, mut arena) = fed("+-+-", 100, 2);
+        feed.dirty = true;
+        let run = arena.push(b"0123456789", Seq(9), Wall(0), None);
+        feed.push(run, &arena, 2);
+        assert_eq!((feed.runs.len(), feed.floor(&arena)), (3, 0));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
