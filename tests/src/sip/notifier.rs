@@ -10,6 +10,8 @@ use offhook_core::wire::sip::message::Message;
 pub struct Notifier {
     /// Where it is, as it stands in its `Contact`.
     pub address: String,
+    /// Its resources are lists of others (RFC 4662).
+    pub serves_lists: bool,
     /// What it grants at most, in seconds.
     pub granted_s: u32,
     /// SUBSCRIBEs that it got.
@@ -54,6 +56,7 @@ impl Notifier {
     pub fn new(address: &str) -> Notifier {
         Notifier {
             address: address.to_owned(),
+            serves_lists: false,
             granted_s: 3_600,
             asked: 0,
             refused: 0,
@@ -175,6 +178,9 @@ impl Notifier {
         fields.push("CSeq", format!("{} NOTIFY", dialog.cseq));
         fields.push("Contact", format!("<sip:{}>", self.address));
         fields.push("Event", dialog.event.as_str());
+        if self.serves_lists {
+            fields.push("Require", "eventlist");
+        }
         // It has no clock: what is left is told only when it is all that was granted.
         let active = match std::mem::take(&mut dialog.granted_s) {
             0 => "active".to_owned(),

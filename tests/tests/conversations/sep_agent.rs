@@ -14,7 +14,7 @@ const PEER: &str = "192.0.2.70:5060";
 const REGINFO: &str = "application/reginfo+xml";
 
 /// SEP with a UDP socket, and a proxy that is the notifier.
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     let mut config = sep_common::config();
     let address = "192.0.2.1:5060".parse().expect("an address");
     config.sip.listen.push(SipListener { transport: SipTransport::Udp, address, tls: None });
@@ -23,7 +23,7 @@ fn config() -> Config {
 }
 
 /// Carries datagrams until nobody has anything to say.
-fn converse(world: &mut World, notifier: &mut Notifier) {
+pub(crate) fn converse(world: &mut World, notifier: &mut Notifier) {
     loop {
         let sent = world.take_datagrams();
         if sent.is_empty() {
@@ -37,7 +37,7 @@ fn converse(world: &mut World, notifier: &mut Notifier) {
     }
 }
 
-fn change(world: &mut World, notifier: &mut Notifier, uri: &str, content_type: &str, body: &str) {
+pub(crate) fn change(world: &mut World, notifier: &mut Notifier, uri: &str, content_type: &str, body: &str) {
     let said = notifier.change(uri, content_type, body.as_bytes());
     said.iter().for_each(|bytes| world.datagram(PEER, 0, bytes));
     converse(world, notifier);
@@ -52,14 +52,14 @@ fn reginfo(version: u32, contact: &str) -> String {
     )
 }
 
-fn document(world: &mut World, path: &str) -> String {
+pub(crate) fn document(world: &mut World, path: &str) -> String {
     world.ask_alone(get(path)).text().to_owned()
 }
 
-const BILL: &str = "sip:bill@example.com";
+pub(crate) const BILL: &str = "sip:bill@example.com";
 
 /// A world with a notifier, and a subscription to one resource that has callbacks.
-fn subscribed(config: Config, event: &str) -> (World, Notifier, String) {
+pub(crate) fn subscribed(config: Config, event: &str) -> (World, Notifier, String) {
     let mut world = sep_common::world_with(config, 1);
     let mut notifier = Notifier::new(PEER);
     let path = create_with(&mut world, &subscribe(event, &[BILL], &notify()));
@@ -69,7 +69,7 @@ fn subscribed(config: Config, event: &str) -> (World, Notifier, String) {
 
 /// Takes the one callback and answers it; its version and text.
 #[track_caller]
-fn called(world: &mut World) -> (u64, String) {
+pub(crate) fn called(world: &mut World) -> (u64, String) {
     let (made, head) = one_call(world);
     world.answer(&made, 200);
     (head.version(), head.text().to_owned())
