@@ -1,9 +1,7 @@
-//! The crash suite, against `offhook-mio`.
-
-use offhook_tests::crash::{Hooks, run};
+//! The crash lab's first scenario, against `offhook-mio`.
 
 /// What was acknowledged survives kill -9, and arrives.
 #[test]
 fn what_was_acknowledged_survives_kill_9() {
-    run(env!("CARGO_BIN_EXE_offhook-mio"), Hooks::All);
+    offhook_tests::crash::run(env!("CARGO_BIN_EXE_offhook-mio"), "kill");
 }

@@ -1,6 +1,7 @@
 //! What the tests and measurements of offhook share: the engine with next to nothing around it ([`bare`]), conversations
 //! with it in one thread and virtual time ([`memory`]), the conformance suite that runs against both server binaries
-//! ([`mod@conformance`]), the suite that kills them ([`crash`]), peers that speak SIP ([`sip`]), and the bodies of the fuzz targets ([`fuzz`]).
+//! ([`mod@conformance`]), the lab that kills them ([`crash`]), peers that speak SIP ([`sip`]), the bodies of the fuzz targets
+//! ([`fuzz`]), and where measured tables go ([`readme`]).
 //!
 //! What is absent here: any server. The binaries are built by their own packages, whose integration tests hand their
 //! path to the [`conformance!`] macro.
@@ -11,4 +12,5 @@ pub mod conformance;
 pub mod crash;
 pub mod fuzz;
 pub mod memory;
+pub mod readme;
 pub mod sip;

@@ -121,6 +121,16 @@ impl Server {
         }
     }
 
+    /// Whether any line so far holds `part`.
+    pub(crate) fn has_said(&self, part: &str) -> bool {
+        self.log.lines().iter().any(|line| line.contains(part))
+    }
+
+    /// The process's id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether a line that was not waited for holds `part`.
     pub(super) fn has_logged(&self, part: &str) -> bool {
         self.log.lines()[self.read..].iter().any(|line| line.contains(part))

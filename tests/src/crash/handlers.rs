@@ -31,7 +31,7 @@ impl Handlers {
         let mut place = stage.address();
         while let Some(address) = place {
             // The end of a connection is a kill's doing.
-            let _: Option<()> = self.visit(address, &mut rng);
+            let _: Option<()> = self.visit(stage, address, &mut rng);
             place = stage.another_address(address);
         }
     }
@@ -50,27 +50,34 @@ impl Handlers {
         )
     }
 
-    fn visit(&self, address: SocketAddr, rng: &mut Rng) -> Option<()> {
+    fn visit(&self, stage: &Stage, address: SocketAddr, rng: &mut Rng) -> Option<()> {
         let mut wire = Wire::connect(address)?;
         self.look(&mut wire)?;
         for _ in 0..PER_START {
             wire.send(post("<eventsubscribe type=\"end_play\"/>"))?;
             let (status, content) = wire.reply()?;
+            if status == 503 {
+                stage.refused(address)?;
+                continue;
+            }
             assert_eq!(status, 201, "{content}");
             let id = value_after(&content, "identifier=\"").to_owned();
             self.0.lock().expect("no holder panics").made.insert(id.clone());
             if rng.below(2) == 0 {
-                self.delete(&mut wire, &id)?;
+                self.delete(stage, address, &mut wire, &id)?;
             }
         }
         Some(())
     }
 
-    fn delete(&self, wire: &mut Wire, id: &str) -> Option<()> {
+    fn delete(&self, stage: &Stage, address: SocketAddr, wire: &mut Wire, id: &str) -> Option<()> {
         // From the request on it may be gone.
         self.0.lock().expect("no holder panics").made.remove(id);
         wire.send(delete(id))?;
         let (status, content) = wire.reply()?;
+        if status == 503 {
+            return stage.refused(address);
+        }
         assert_eq!(status, 204, "{content}");
         self.0.lock().expect("no holder panics").deleted.insert(id.to_owned());
         Some(())

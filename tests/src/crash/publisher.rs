@@ -2,10 +2,12 @@
 //! what was not acknowledged, or leaves it and goes on with later numbers: both must do.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
 use offhook_core::ground::rng::Rng;
 
 use super::books::{Books, Mark};
+use super::scenario::Load;
 use super::stage::Stage;
 use super::wire::Wire;
 use crate::conformance::peer::request;
@@ -23,7 +25,7 @@ pub(super) fn run(stage: &Stage, books: &Books, number: u32, rng: Rng) {
             waiting.clear();
         }
         let ended = Wire::connect(address)
-            .and_then(|mut wire| publisher.publish(&mut wire, stage, books, &mut waiting));
+            .and_then(|mut wire| publisher.publish(&mut wire, stage, address, books, &mut waiting));
         if ended.is_some() {
             stage.finished();
             return;
@@ -49,14 +51,16 @@ impl Publisher {
         &mut self,
         wire: &mut Wire,
         stage: &Stage,
+        address: SocketAddr,
         books: &Books,
         waiting: &mut VecDeque<Request>,
     ) -> Option<()> {
+        let in_flight = if stage.load == Load::Refused { 1 } else { IN_FLIGHT };
         for request in &*waiting {
             wire.send(&request.bytes)?;
         }
         loop {
-            while waiting.len() < IN_FLIGHT && !stage.finishing() {
+            while waiting.len() < in_flight && !stage.finishing() {
                 let request = self.request();
                 let sent = wire.send(&request.bytes);
                 waiting.push_back(request);
@@ -64,6 +68,11 @@ impl Publisher {
             }
             let Some(request) = waiting.front() else { return Some(()) };
             let (status, content) = wire.reply()?;
+            if status == 503 && stage.load == Load::Refused {
+                stage.refused(address)?;
+                wire.send(&request.bytes)?;
+                continue;
+            }
             assert_eq!(status, 202, "{content}");
             books.acknowledge(request.marks.iter().copied().zip(numbers(&content, &request.marks)));
             waiting.pop_front();

@@ -38,24 +38,30 @@ fn serve(mut wire: Wire, books: &Books, rng: &Mutex<Rng>) -> Option<()> {
     loop {
         let (line, length) = wire.head()?;
         let body = wire.take(length)?;
-        let (destination, mark) = letter(&line, &body);
+        let letter = letter(&line, &body);
         let mood = rng.lock().expect("no holder panics").below(MOODS);
         match mood {
-            0 if destination != "good" => wire.send(REFUSED)?,
-            1 if destination != "good" => return None,
+            0 if letter.is_some_and(|(to, _)| to != "good") => wire.send(REFUSED)?,
+            1 if letter.is_some_and(|(to, _)| to != "good") => return None,
             _ => {
-                books.arrive(destination, mark);
+                match letter {
+                    Some((destination, mark)) => books.arrive(destination, mark),
+                    None => books.call_back(&body),
+                }
                 wire.send(TAKEN)?;
             }
         }
     }
 }
 
-/// Who is meant, and which event it is: a notification's in its query, a webhook's in its body.
-fn letter(line: &str, body: &str) -> (&'static str, Mark) {
+/// Who is meant, and which event it is: a notification's in its query, a webhook's in its body. `None`: it is a callback.
+fn letter(line: &str, body: &str) -> Option<(&'static str, Mark)> {
     let target = line.split(' ').nth(1).unwrap_or_default();
+    if target == "/sep" {
+        return None;
+    }
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let destination = DESTINATIONS.into_iter().find(|name| path.strip_prefix('/') == Some(name));
     let id = query.strip_prefix("id=").unwrap_or_else(|| value_after(body, "\"id\":\""));
-    (destination.unwrap_or_else(|| panic!("{line}: no destination of ours")), Mark::parse(id))
+    Some((destination.unwrap_or_else(|| panic!("{line}: no destination of ours")), Mark::parse(id)))
 }

@@ -3,10 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::{Condvar, Mutex, MutexGuard};
 
+use super::scenario::Load;
 use crate::conformance::server::PATIENCE;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Stage {
+    pub(super) load: Load,
+    /// Where hooks and callbacks go.
+    pub(super) receiver: SocketAddr,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -15,8 +19,12 @@ pub(super) struct Stage {
 struct State {
     /// `None` from just before a kill until the next server is ready.
     address: Option<SocketAddr>,
-    /// Requests acknowledged since the last start.
+    /// Requests acknowledged.
     acknowledgements: u64,
+    /// Whoever is refused waits.
+    is_full: bool,
+    /// Requests refused since there was room, or since the last start.
+    refusals: u64,
     /// Publishers make nothing new.
     finishing: bool,
     /// Publishers without anything left to say.
@@ -38,13 +46,17 @@ impl Drop for End<'_> {
 }
 
 impl Stage {
+    pub(super) fn new(load: Load, receiver: SocketAddr) -> Stage {
+        Stage { load, receiver, state: Mutex::default(), changed: Condvar::new() }
+    }
+
     pub(super) fn end_with(&self) -> End<'_> {
         End(self)
     }
 
     pub(super) fn up(&self, address: SocketAddr) {
         let mut state = self.state();
-        (state.address, state.acknowledgements) = (Some(address), 0);
+        (state.address, state.refusals) = (Some(address), 0);
         self.changed.notify_all();
     }
 
@@ -84,6 +96,34 @@ impl Stage {
         self.wait("acknowledgements", |state| state.acknowledgements >= count);
     }
 
+    pub(super) fn acknowledgements(&self) -> u64 {
+        self.state().acknowledgements
+    }
+
+    /// A request was refused for want of room: `Some` when there is room again, `None` if the server has gone.
+    pub(super) fn refused(&self, by: SocketAddr) -> Option<()> {
+        assert_eq!(self.load, Load::Refused, "nothing is refused for want of room here");
+        let mut state = self.state();
+        state.refusals += 1;
+        self.changed.notify_all();
+        let waits = |state: &mut State| !state.over && state.is_full && state.address == Some(by);
+        let state = self.changed.wait_while(state, waits).expect("no holder panics");
+        (state.address == Some(by)).then_some(())
+    }
+
+    pub(super) fn has_room(&self, has: bool) {
+        let mut state = self.state();
+        state.is_full = !has;
+        if has {
+            state.refusals = 0;
+        }
+        self.changed.notify_all();
+    }
+
+    pub(super) fn wait_for_refusals(&self) {
+        self.wait("refusals", |state| state.refusals > 0);
+    }
+
     pub(super) fn finishing(&self) -> bool {
         self.state().finishing
     }
@@ -102,7 +142,10 @@ impl Stage {
         let state = self.state();
         let (state, timeout) =
             self.changed.wait_timeout_while(state, PATIENCE, |state| !done(state)).expect("no holder panics");
-        assert!(!timeout.timed_out(), "waited in vain for {what}: {:?}", *state);
+        let shown = format!("{:?}", *state);
+        // Others are still to hear that it is over.
+        drop(state);
+        assert!(!timeout.timed_out(), "waited in vain for {what}: {shown}");
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -52,18 +52,6 @@ pub(crate) fn raise_file_limit() {
     let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-/// One line about the machine.
-pub(crate) fn describe() -> String {
-    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let cores = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
-    let model = cpuinfo
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-        .map_or("unknown processor", |(_, model)| model);
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("{cores} cores ({model}), Linux {}", kernel.trim())
-}
-
 /// How busy both cores were, from 0 to 1.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Busy {

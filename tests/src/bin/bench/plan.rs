@@ -113,7 +113,7 @@ pub(crate) fn run(options: &PlanOptions) -> Result<bool> {
     let table = report::table(&rows, pairs, span);
     println!("{table}");
     if let Some(file) = &options.write {
-        report::write(file, &table)?;
+        offhook_tests::readme::write(file, "bench", &table)?;
     }
     Ok(rows.iter().all(|row| row.failure.is_none()))
 }

@@ -1,17 +1,13 @@
 //! The table, and its place in a file.
 
 use std::fmt;
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
-use crate::Result;
-use crate::machine::{self, Busy};
+use offhook_tests::readme;
+
+use crate::machine::Busy;
 use crate::process::Server;
 use crate::stats::{mean, median};
-
-const BEGIN: &str = "<!-- bench:begin -->";
-const END: &str = "<!-- bench:end -->";
 
 /// What one pair gave.
 #[derive(Clone, Debug)]
@@ -143,7 +139,7 @@ impl Row {
 pub(crate) fn table(rows: &[Row], pairs: u32, span: Duration) -> String {
     let mut table = format!(
         "Measured on {}: {pairs} {} a scenario, {} s a run, one core for the server and one for the load.\n\n",
-        machine::describe(),
+        readme::machine(),
         if pairs == 1 { "pair" } else { "pairs" },
         span.as_secs(),
     );
@@ -168,20 +164,6 @@ pub(crate) fn table(rows: &[Row], pairs: u32, span: Duration) -> String {
         }
     }
     table
-}
-
-/// Puts `table` between the markers of `file`.
-pub(crate) fn write(file: &Path, table: &str) -> Result<()> {
-    let text = fs::read_to_string(file)?;
-    let replaced = between_markers(&text, table)
-        .ok_or_else(|| format!("{} has no {BEGIN} before a {END}", file.display()))?;
-    Ok(fs::write(file, replaced)?)
-}
-
-fn between_markers(text: &str, table: &str) -> Option<String> {
-    let (before, rest) = text.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{}\n{END}{after}", table.trim_end()))
 }
 
 #[cfg(test)]
@@ -225,14 +207,5 @@ mod tests {
             table.contains("xms-w1 with mio failed: 3 deliveries never came; the server is still running.\n")
         );
         assert!(!table.contains("0.95") && !table.contains("its log"));
-    }
-
-    #[test]
-    fn the_table_replaces_what_is_between_the_markers() {
-        let text = format!("# Title\n{BEGIN}\nold\n{END}\nrest\n");
-        let expected = format!("# Title\n{BEGIN}\nnew\n{END}\nrest\n");
-        assert_eq!(between_markers(&text, "new\n"), Some(expected.clone()));
-        assert_eq!(between_markers(&expected, "new\n"), Some(expected));
-        assert_eq!(between_markers("no markers", "new"), None);
     }
 }
