@@ -16,7 +16,7 @@ mod audit;
 mod checker;
 mod cli;
 mod clock;
-mod config_file;
+pub mod config_file;
 mod demo;
 mod exposure;
 mod kept;

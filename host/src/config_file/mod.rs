@@ -58,19 +58,23 @@ const KEYS: Keys<'_> = Keys {
 
 /// What a file says.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ConfigFile {
+pub struct ConfigFile {
     /// `data`.
-    pub(crate) data: Option<String>,
+    pub data: Option<String>,
     /// `[[listener]]`.
-    pub(crate) listeners: Vec<(SocketAddr, Listener)>,
+    pub listeners: Vec<(SocketAddr, Listener)>,
     /// `[audit] file`.
-    pub(crate) audit: Option<PathBuf>,
+    pub audit: Option<PathBuf>,
     /// All else; its list of listeners is empty.
-    pub(crate) config: Config,
+    pub config: Config,
 }
 
-/// Reads `text`; `file` is its name in problems, which come a line each: `offhook.toml:12: [xms] keepalive: …`.
-pub(crate) fn parse(file: &str, text: &str) -> Result<ConfigFile, String> {
+/// Reads `text`; `file` is its name in problems, which come a line each: `offhook.toml:12: [xms] keepalive: …`. What the
+/// text names by a relative path lies beside `file`.
+///
+/// # Errors
+/// All problems.
+pub fn parse(file: &str, text: &str) -> Result<ConfigFile, String> {
     let mut reader = Reader::new(file, text);
     let document = match DeTable::parse(text) {
         Ok(document) => document,
