@@ -86,8 +86,18 @@ fn read_whole(mut input: &[u8]) -> Option<Vec<u8>> {
         content.extend_from_slice(input.get(..size)?);
         input = input[size..].strip_prefix(b"\r\n")?;
     }
-    while !line(&mut input)?.is_empty() {}
-    input.is_empty().then_some(content)
+    loop {
+        let line = line(&mut input)?;
+        if line.is_empty() {
+            return input.is_empty().then_some(content);
+        }
+        let colon = line.iter().position(|b| *b == b':').filter(|colon| *colon > 0)?;
+        let is_name = |b: &u8| b.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(b);
+        let is_value = |b: &u8| *b == b'\t' || !b.is_ascii_control();
+        if !line[..colon].iter().all(is_name) || !line[colon..].iter().all(is_value) {
+            return None;
+        }
+    }
 }
 
 /// A line without its CR LF; there is no CR and no LF in it.

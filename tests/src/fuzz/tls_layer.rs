@@ -116,6 +116,7 @@ struct Pair {
     tampered: bool,
     failed: bool,
     their_failure: bool,
+    they_closed: bool,
 }
 
 const OURS: usize = 0;
@@ -140,6 +141,7 @@ impl Pair {
             tampered: false,
             failed: false,
             their_failure: false,
+            they_closed: false,
         }
     }
 
@@ -171,7 +173,7 @@ impl Pair {
             }
             b'b' => self.carry(self.to_ours.len().min(argument), self.to_theirs.len().min(argument)),
             // Plaintext is said.
-            b'w' if !self.theirs.is_handshaking() && !self.their_failure => {
+            b'w' if !self.theirs.is_handshaking() && !self.their_failure && !self.they_closed => {
                 let text = vec![argument as u8; argument * 40];
                 let said = self.theirs.writer().write(&text).expect("memory");
                 self.said[THEIRS].extend_from_slice(&text[..said]);
@@ -186,12 +188,11 @@ impl Pair {
                 self.said[OURS].extend_from_slice(&text[..sealed]);
             }
             b'k' => drop(self.theirs.refresh_traffic_keys()),
-            b'e' => {
+            b'e' if !self.theirs.is_handshaking() => {
                 self.theirs.send_close_notify();
-                // It is not to say anything behind that.
-                self.their_failure |= argument == 255;
+                self.they_closed = true;
             }
-            b'q' if !self.failed => self.ours.close(),
+            b'q' if !self.failed && !self.ours.is_handshaking() => self.ours.close(),
             // Their bytes are harmed on the way.
             b'x' if !self.to_ours.is_empty() => {
                 let at = argument % self.to_ours.len();

@@ -2,7 +2,7 @@
 //! frames them is checked to the last CR LF, because skipped bytes are how one request is smuggled inside another.
 //! Onto the wire: chunks.
 
-use super::head::Framing;
+use super::head::{Framing, is_tchar};
 use crate::ground::digits::hexadecimal;
 use crate::wire::Fault;
 
@@ -31,9 +31,10 @@ enum State {
     /// After the data: CR, then LF.
     DataCr,
     DataLf,
-    /// At the start of a trailer line, inside one, after its CR; then the LF of the last blank line.
+    /// At the start of a trailer line, in its name, in its value, after its CR; then the LF of the last blank line.
     TrailerStart,
-    Trailer,
+    TrailerName,
+    TrailerValue,
     TrailerLf,
     LastLf,
     Done,
@@ -70,7 +71,8 @@ impl Body {
             State::DataCr
             | State::DataLf
             | State::TrailerStart
-            | State::Trailer
+            | State::TrailerName
+            | State::TrailerValue
             | State::TrailerLf
             | State::LastLf
             | State::Done => 0,
@@ -114,7 +116,8 @@ impl Body {
                 | State::DataCr
                 | State::DataLf
                 | State::TrailerStart
-                | State::Trailer
+                | State::TrailerName
+                | State::TrailerValue
                 | State::TrailerLf
                 | State::LastLf
                 | State::Done => {
@@ -162,11 +165,14 @@ impl Body {
                 State::Size(0, false)
             }
             (State::TrailerStart, b'\r') => State::LastLf,
-            (State::TrailerStart | State::Trailer, b'\n' | 0) => {
+            (State::TrailerStart | State::TrailerName, byte) if is_tchar(byte) => State::TrailerName,
+            (State::TrailerName, b':') => State::TrailerValue,
+            (State::TrailerValue, b'\r') => State::TrailerLf,
+            (State::TrailerValue, b'\t' | b' '..=126 | 128..) => State::TrailerValue,
+            // Section 7.1.2: field lines alone. A request line is none, and must not vanish here.
+            (State::TrailerStart | State::TrailerName | State::TrailerValue, _) => {
                 return Err(Fault::bad("the trailer is malformed"));
             }
-            (State::Trailer, b'\r') => State::TrailerLf,
-            (State::TrailerStart | State::Trailer, _) => State::Trailer,
             (State::TrailerLf, b'\n') => State::TrailerStart,
             (State::LastLf, b'\n') => State::Done,
             _ => return Err(Fault::bad("a chunk does not end with CR LF")),
@@ -233,6 +239,12 @@ mod tests {
         check(b"5\r\nhello\r0\r\n\r\n", Err("CR LF"));
         check(b"0\r\n\n", Err("trailer"));
         check(b"0\r\nT: v\n\r\n", Err("trailer"));
+        check(b"0\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", Err("trailer"));
+        check(b"0\r\n: v\r\n\r\n", Err("trailer"));
+        check(b"0\r\nT : v\r\n\r\n", Err("trailer"));
+        check(b"0\r\nT: v\r\n w\r\n\r\n", Err("trailer"));
+        check(b"0\r\nT: \x7f\r\n\r\n", Err("trailer"));
+        check(b"0\r\nT:\r\nU-1:\t\xC3\xBC\r\n\r\n", Ok((b"", 0)));
         check(format!("0\r\n{}", "T: v\r\n".repeat(20)).as_bytes(), Err("too long"));
     }
 

@@ -1,6 +1,7 @@
 //! What proxies add to the requests that they pass on: `Forwarded` (RFC 7239) and its older kin, `X-Forwarded-For` and
 //! `X-Forwarded-Proto`. Whether they are to be believed is not known here.
 
+use super::head::is_tchar;
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::head::Head;
@@ -138,7 +139,7 @@ fn value(text: &str) -> Result<(String, &str), Fault> {
 
 /// RFC 9110 section 5.6.2.
 fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    !text.is_empty() && text.bytes().all(is_tchar)
 }
 
 /// The address of a node (RFC 7239 section 6), with or without a port. `unknown` and `_hidden` are none.

@@ -140,6 +140,11 @@ pub fn parse(input: &[u8], fields_max: usize) -> Result<Head<'_>, Fault> {
     })
 }
 
+/// A character of a token (RFC 9110 section 5.6.2).
+pub(super) fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 /// White space of RFC 9110 section 5.6.3 alone: others take a no-break space for a part of the value.
 fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t'])
