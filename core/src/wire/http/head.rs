@@ -195,10 +195,21 @@ fn judge_host<'a>(fields: &[(&'a str, &'a str)], http11: bool) -> Result<Option<
     }
 }
 
-/// A host with an optional port (RFC 3986 section 3.2.2), judged by its characters.
+/// A host with an optional port (RFC 3986 sections 3.2.2 and 3.2.3), names and addresses judged by their characters.
 fn is_host(text: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&b);
-    !text.is_empty() && text.bytes().all(allowed)
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let (host, port, more) = match bracketed {
+        Some((address, port)) => (address, port, ":"),
+        None => {
+            let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            (name, port, "")
+        }
+    };
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~%!$&'()*+,;=".contains(c) || more.contains(c);
+    let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit());
+    !host.is_empty()
+        && host.chars().all(allowed)
+        && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
 
 /// RFC 9112 section 6: one length, or chunked, never both.
@@ -301,6 +312,13 @@ mod tests {
             ("GET / HTTP/1.1\r\n\r\n", Err(400)),
             ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", Err(400)),
             ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: a:8x\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: :80\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: [::1]80\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: a[b]\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", plain("GET / ")),
+            ("GET / HTTP/1.1\r\nHost: a_b.c:\r\n\r\n", plain("GET / ")),
             ("GET / HTTP/1.0\r\n\r\n", Ok(("GET / ".to_owned(), Framing::Length(0), false))),
             // Section 5: fields.
             ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", Err(400)),
