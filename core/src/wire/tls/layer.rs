@@ -101,7 +101,7 @@ impl Layer {
         self.conn.is_handshaking() && self.beginning.is_empty()
     }
 
-    /// Says that nothing more is sent (RFC 8446 section 6.1).
+    /// Says that nothing more is sent (RFC 8446 section 6.1). Nothing is opened any more, either.
     pub fn close(&mut self) {
         self.conn.send_close_notify();
         self.closing = true;
@@ -125,7 +125,8 @@ impl Layer {
         self.ended
     }
 
-    /// Opens what the socket received; the plaintext goes to the end of `plain`.
+    /// Opens what the socket received; the plaintext goes to the end of `plain`. What comes after an end, of either side, is
+    /// not looked at: rustls has said its last word by then.
     ///
     /// # Errors
     /// TLS failed, and a sentence says what the peer offered. What was opened before that is in `plain`, and an alert
@@ -135,7 +136,7 @@ impl Layer {
             let room = BEGINNING_BYTES - self.beginning.len();
             self.beginning.extend_from_slice(&bytes[..room.min(bytes.len())]);
         }
-        while !bytes.is_empty() && !self.ended {
+        while !bytes.is_empty() && !self.ended && !self.closing {
             self.conn.read_tls(&mut bytes).map_err(|error| error.to_string())?;
             let state = match self.conn.process_new_packets() {
                 Ok(state) => state,
