@@ -309,8 +309,6 @@ impl Play {
 }
 
 fn content(record: &Record) -> Vec<u8> {
-    match &record.body {
-        Body::Change(_, content) => content.to_vec(),
-        other => panic!("nothing else was said: {other:?}"),
-    }
+    let Body::Change(_, content) = &record.body else { panic!("nothing else was said: {:?}", record.body) };
+    content.to_vec()
 }
