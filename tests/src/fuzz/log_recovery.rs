@@ -96,6 +96,7 @@ fn recover(files: &Files) -> Result<(Recovered, Vec<Numbered>), Damage> {
     if recovered.skipped == 0 {
         assert_eq!(found.last().map_or(before, |(seq, _)| *seq), recovered.last);
     }
+    assert!(promised(files) <= recovered.last, "what a sound group says was durable is found");
     // Erasing the torn rest changes nothing else.
     let mut erased = files.clone();
     if let Some(end) = recovered.end {
@@ -118,6 +119,22 @@ fn judge(files: &Files) -> Result<Recovered, Damage> {
         recovery.receive(*id, content)?;
     }
     recovery.finish()
+}
+
+/// What groups and heads that are sound say was durable.
+fn promised(files: &Files) -> Seq {
+    let mut promised = Seq(0);
+    for (id, content) in files {
+        let segment::Found::Head(head) = segment::parse(content, *id) else { continue };
+        promised = promised.max(head.before_last);
+        let mut at = segment::HEAD_BYTES as u64;
+        while let Some((found, head)) = content.get(at as usize..).and_then(|rest| group::scan(rest, *id, at))
+        {
+            promised = promised.max(head.durable);
+            at = found + group::padded(group::HEAD_BYTES as u64 + u64::from(head.length));
+        }
+    }
+    promised
 }
 
 /// A writer with its disk, and what they were given.
@@ -283,28 +300,9 @@ impl Play {
             let [_, _, again, other, after @ ..] = rest else { break };
             (verb, argument, rest) = (*again, *other, after);
         }
-        let promised = self.promised();
-        if let Ok((recovered, found)) = recover(&self.files) {
-            self.check(&found, promised);
-            assert!(recovered.last >= promised, "what a sound group says was durable is found");
+        if let Ok((_, found)) = recover(&self.files) {
+            self.check(&found, promised(&self.files));
         }
-    }
-
-    /// What groups and heads that are still sound say was durable.
-    fn promised(&self) -> Seq {
-        let mut promised = Seq(0);
-        for (id, content) in &self.files {
-            let segment::Found::Head(head) = segment::parse(content, *id) else { continue };
-            promised = promised.max(head.before_last);
-            let mut at = segment::HEAD_BYTES as u64;
-            while let Some((found, head)) =
-                content.get(at as usize..).and_then(|rest| group::scan(rest, *id, at))
-            {
-                promised = promised.max(head.durable);
-                at = found + group::padded(group::HEAD_BYTES as u64 + u64::from(head.length));
-            }
-        }
-        promised
     }
 }
 
