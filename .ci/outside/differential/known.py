@@ -76,6 +76,7 @@ XML = [
     Row("libxml2 expat", THEY, "at byte 0: the XML declaration", "XML 2.8", "we", "a version is `1.` and digits"),
     Row("expat", WE, "encoding specified in", "XML 4.3.3", "they", "what is declared is not looked at where vendors' clients are sloppy"),
     Row("expat", WE, "unknown encoding", "XML 4.3.3", "they", "as above"),
+    Row("expat", WE, "multi-byte encodings", "XML 4.3.3", "they", "as above"),
     Row("expat", WE, "not well-formed (invalid token)", "XML 2.3", "we", "names of the fifth edition; it knows the fourth", "\xef\xbb\xbf"),
     Row("libxml2", WE, "colons are forbidden", "Namespaces 7", "they", "targets of instructions, which mean nothing here"),
     Row("libxml2", WE, "xmlns", "Namespaces 2", "both", "names of namespaces are compared as strings, not read as URIs", "xmlns"),
