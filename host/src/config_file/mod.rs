@@ -1,7 +1,7 @@
 //! The config file: TOML in, an engine's configuration out, or every problem with its line. The file itself is opened by
-//! [`crate::settings`], which knows the flags as well; certificates and secrets in files of their own are read here.
+//! `settings`, which knows the flags as well; certificates and secrets in files of their own are read here.
 //!
-//! A section is a function that walks its table ([`reader`]) and fills the core's own type. What the file does not say
+//! A section is a function that walks its table (`reader`) and fills the core's own type. What the file does not say
 //! stays at the core's default, so no default is written down twice.
 
 mod access;
