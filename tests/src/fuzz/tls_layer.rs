@@ -27,6 +27,9 @@ const NOW: Wall = Wall(1_767_225_600_000);
 /// Sealed bytes that wait at most: a record of plaintext and what it takes to seal it, or a flight of the handshake.
 const SEALED_MAX: usize = RECORD_BYTES + 4_096;
 
+/// New keys in a row that are no flood.
+const RENEWALS_MAX: u32 = 32;
+
 /// Feeds `data` to our side.
 pub fn run(data: &[u8]) {
     let Some((choice, data)) = data.split_first() else { return };
@@ -113,6 +116,7 @@ struct Pair {
     failed: bool,
     their_failure: bool,
     they_closed: bool,
+    renewals: u32,
 }
 
 const OURS: usize = 0;
@@ -138,6 +142,7 @@ impl Pair {
             failed: false,
             their_failure: false,
             they_closed: false,
+            renewals: 0,
         }
     }
 
@@ -182,7 +187,12 @@ impl Pair {
                 assert!(sealed <= text.len().min(RECORD_BYTES), "more than was lent");
                 self.said[OURS].extend_from_slice(&text[..sealed]);
             }
-            b'k' => drop(self.theirs.refresh_traffic_keys()),
+            b'k' => {
+                drop(self.theirs.refresh_traffic_keys());
+                self.renewals += 1;
+                // Each costs us an answer, so rustls takes a few in a row (RFC 8446 section 4.6.3).
+                self.tampered |= self.renewals > RENEWALS_MAX;
+            }
             b'e' if !self.theirs.is_handshaking() => {
                 self.theirs.send_close_notify();
                 self.they_closed = true;
