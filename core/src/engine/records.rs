@@ -39,6 +39,10 @@ impl Engine {
             }
             Body::Epoch { epoch, ended } => {
                 self.hub.begin_epoch(*epoch, *ended);
+                if *ended == seq {
+                    // It stands for all that the log has forgotten: whoever asks for that must be told.
+                    self.hub.begin_after(seq);
+                }
                 for dialect in &mut self.dialects {
                     dialect.restarted(&mut self.hub, record);
                 }

@@ -136,6 +136,12 @@ impl Arena {
         self.gone
     }
 
+    /// Frames up to this number were never here: the log begins behind it.
+    pub fn begin_after(&mut self, seq: Seq) {
+        assert!(self.frames.is_empty() && self.gone <= seq, "a log begins before its records");
+        self.gone = seq;
+    }
+
     /// Bounds for frames to come.
     pub fn set_bounds(&mut self, bounds: Bounds) {
         self.bounds = bounds;

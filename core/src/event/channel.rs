@@ -124,6 +124,11 @@ impl Channel {
         }
     }
 
+    /// Frames up to this number were never here: the log begins behind it.
+    pub fn begin_after(&mut self, seq: Seq) {
+        self.arena.begin_after(seq);
+    }
+
     /// Finds the feeds that want an event; whether there are any.
     pub fn find(&mut self, event: &dyn Properties) -> bool {
         self.hits.clear();

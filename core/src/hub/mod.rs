@@ -301,6 +301,11 @@ impl Hub {
         self.place.epoch = epoch;
     }
 
+    /// The log begins behind this record.
+    pub(crate) fn begin_after(&mut self, seq: Seq) {
+        self.channels.iter_mut().for_each(|channel| channel.begin_after(seq));
+    }
+
     /// All records up to `seq` are durable: the replies that waited for them leave.
     pub fn set_durable(&mut self, seq: Seq) {
         self.durable = self.durable.max(seq);

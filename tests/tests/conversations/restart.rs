@@ -133,6 +133,29 @@ fn what_retention_took_is_a_gap() {
 }
 
 #[test]
+fn what_retention_took_before_a_restart_is_a_gap() {
+    let mut world = World::keeping(Config::default(), 1);
+    publish_numbered(&mut world, 0..20);
+    world.drop_records_before(Seq(12));
+    world.restart(Config::default());
+    let peer = resume(&mut world, "/v1/events", "a1-4");
+    let got = calls(&events(&mut world, peer));
+    assert_eq!(got[0], r#"{"from":"a1-5","to":"a1-11","reason":"no longer retained"}"#);
+    assert_eq!(got[1..], numbered(10..20), "memory holds all that the log has");
+}
+
+#[test]
+fn an_event_keeps_its_id_wherever_it_is_read() {
+    let mut world = World::keeping(small_memory(2), 1);
+    publish_numbered(&mut world, 0..10);
+    world.restart(small_memory(2));
+    publish_numbered(&mut world, 10..12);
+    let peer = resume(&mut world, "/v1/events", "a1-8");
+    let ids: Vec<_> = events(&mut world, peer).into_iter().filter_map(|event| event.id).collect();
+    assert_eq!(ids, ["a1-9", "a1-10", "a1-11", "a2-13", "a2-14"]);
+}
+
+#[test]
 fn a_slow_reader_holds_one_piece_and_readers_take_turns() {
     let mut config = small_memory(4);
     config.limits.log_readers = 1;

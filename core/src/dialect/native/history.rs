@@ -158,7 +158,7 @@ impl Reader {
         start: Seq,
         records: &[(Seq, Arc<Record>)],
     ) -> Vec<u8> {
-        let epoch = hub.place.epoch;
+        let epoch = |seq: Seq| hub.epochs.of(seq);
         let home = &hub.channels[usize::from(channel)];
         let (mut out, mut text) = (Vec::new(), Vec::new());
         let write = |text: &[u8], out: &mut Vec<u8>| {
@@ -167,7 +167,9 @@ impl Reader {
         // Where the log has nothing more, what it should have had up to the arena is gone as well.
         let first = if records.is_empty() { start.max(home.arena().gone().next()) } else { start };
         if first > self.next {
-            let (from, to) = (format!("{epoch}-{}", self.next), format!("{epoch}-{}", first.0 - 1));
+            let last = Seq(first.0 - 1);
+            let (from, to) =
+                (format!("{}-{}", epoch(self.next), self.next), format!("{}-{last}", epoch(last)));
             write(&gap(&from, &to, "no longer retained"), &mut out);
             self.next = first;
         }
@@ -179,7 +181,7 @@ impl Reader {
             let repeated = hub.repeats.known(event).is_some_and(|first| first < *seq);
             if !repeated && home.view(self.feed).admits(&projection::Native(event)) {
                 text.clear();
-                render::text(event, epoch, *seq, &mut text);
+                render::text(event, epoch(*seq), *seq, &mut text);
                 write(&text, &mut out);
             }
         }
