@@ -54,7 +54,10 @@ pub(crate) fn start_over(
     assert!(process.reader.set(reader).is_ok(), "a server starts once");
     let last_segment = recovered.end.map(|end| end.segment);
     let files = Files::new(folder.path(), config.limits.log_segment_bytes, last_segment).map_err(cannot)?;
-    let thread = LogThread::start(Start {
+    let mut opening = Record::of_epoch(epoch, last);
+    opening.header.wall = now.wall;
+    process.log.append_for_all(vec![opening]);
+    LogThread::start(Start {
         process: Arc::clone(process),
         queue,
         segments,
@@ -65,11 +68,8 @@ pub(crate) fn start_over(
         shards: shards.len() as u16,
         config: config.clone(),
         on_failure,
-    });
-    let mut opening = Record::of_epoch(epoch, last);
-    opening.header.wall = now.wall;
-    process.log.append_for_all(vec![opening]);
-    thread.map_err(cannot)
+    })
+    .map_err(cannot)
 }
 
 /// Every engine gets all records; each on a thread of its own, a segment at a time.

@@ -41,10 +41,13 @@ impl Disk {
 
     pub(super) fn recover(&self) -> Result<Recovered, Damage> {
         let mut recovery = Recovery::default();
-        for (id, bytes) in &self.files {
-            recovery.receive(*id, bytes)?;
+        loop {
+            for (id, bytes) in &self.files {
+                recovery.receive(*id, bytes)?;
+            }
+            let Some(first) = recovery.begins_at() else { return recovery.finish() };
+            recovery = Recovery::from(first);
         }
-        recovery.finish()
     }
 
     /// What the changes on the disk say, with their numbers.

@@ -5,6 +5,9 @@
 //! behind such bytes, or a mark beyond what was found, shows that they were durable once: that is damage, and nothing is
 //! cut.
 //!
+//! Segments that were to leave, and of which a crash has left some behind, are needed no more: what still counts of them
+//! stands further on, for a log that begins behind all of them ([`Recovery::begins_at`]).
+//!
 //! Segments are read twice: [`Recovery`] judges all of them before an engine hears of any, and finds what was carried
 //! over the beginning; [`records`] then gives the records of each.
 //!
@@ -24,6 +27,9 @@ pub type Numbered = (Seq, Arc<Record>);
 /// Judges segments in the order of their ids.
 #[derive(Debug, Default)]
 pub struct Recovery {
+    /// Lower segments are left over.
+    first: u64,
+    left_over: Vec<u64>,
     /// The lowest segment that is there and used.
     lowest: Option<u64>,
     /// The epoch and the last record before it.
@@ -70,6 +76,8 @@ pub struct Recovered {
     pub epoch: Epoch,
     /// Older segments are needed no more.
     pub oldest: u64,
+    /// Those of them that are still there.
+    pub left_over: Vec<u64>,
     /// Records of a later version, which were passed over.
     pub skipped: u64,
     /// The segments that are used.
@@ -100,11 +108,28 @@ impl fmt::Display for Damage {
 }
 
 impl Recovery {
+    /// Judges segments from `first` on; those before it are left over.
+    #[must_use]
+    pub fn from(first: u64) -> Recovery {
+        Recovery { first, ..Recovery::default() }
+    }
+
+    /// Where the log begins, if segments before that were judged as well: they are left over, and all has to be judged again
+    /// by [`Recovery::from`] that one on.
+    #[must_use]
+    pub fn begins_at(&self) -> Option<u64> {
+        self.lowest.is_some_and(|lowest| lowest < self.oldest).then_some(self.oldest)
+    }
+
     /// Takes the whole content of a segment's file. Segments come in the order of their ids.
     ///
     /// # Errors
     /// If it is damaged, or one before it is missing.
     pub fn receive(&mut self, id: u64, bytes: &[u8]) -> Result<(), Damage> {
+        if id < self.first {
+            self.left_over.push(id);
+            return Ok(());
+        }
         let damage = |offset, what: &str| Err(Damage { segment: id, offset, what: what.to_owned() });
         let head = match segment::parse(bytes, id) {
             segment::Found::Head(head) => head,
@@ -242,6 +267,7 @@ impl Recovery {
             records: self.records,
             epoch: self.epoch,
             oldest: self.oldest.max(1),
+            left_over: self.left_over,
             skipped: self.skipped,
             segments: self.segments,
         })

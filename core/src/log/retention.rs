@@ -1,6 +1,10 @@
-//! Retention: a segment that is too old goes, after the live state that stands in it alone was said again. The log asks
-//! for that with a passing record; every engine says again what it owns and answers with a passing record of its own.
-//! When all have answered, what they said stands before the answers, and the segment may go.
+//! Retention: segments that are too old, or too many, go after the live state that stands in them alone was said again. The
+//! log asks for that with a passing record; every engine says again what it owns and answers with a passing record of
+//! its own. When all have answered, what they said stands before the answers, and the segments may go.
+//!
+//! Saying it again costs as many bytes as there is live state. So all segments that are to go leave together, and the next
+//! ones when as much new has come as was said again for these: the log stays below what is to be kept and twice the live
+//! state, and writes at most twice what it is given. Without anything new, age alone lets segments go, half as often.
 
 use std::collections::BTreeSet;
 
@@ -9,15 +13,19 @@ use super::segments::{Retain, Segments};
 use crate::ground::id::{Seq, ShardId};
 use crate::ground::time::Wall;
 
-/// At most one segment is on its way out.
+/// At most one run of segments is on its way out.
 #[derive(Debug)]
 pub struct Retention {
     shards: u16,
     leaving: Option<Leaving>,
+    /// Bytes, roughly, of what came anew since a segment was asked to leave, and of what was said again for it.
+    fresh_bytes: u64,
+    again_bytes: u64,
 }
 
 #[derive(Debug)]
 struct Leaving {
+    /// The last of them.
     segment: u64,
     through: Seq,
     missing: BTreeSet<ShardId>,
@@ -27,15 +35,19 @@ impl Retention {
     /// Nothing leaves.
     #[must_use]
     pub fn new(shards: u16) -> Retention {
-        Retention { shards, leaving: None }
+        Retention { shards, leaving: None, fresh_bytes: 0, again_bytes: 0 }
     }
 
-    /// The record to be appended, if a segment is to leave.
+    /// The record to be appended, if segments are to leave.
     pub fn ask(&mut self, segments: &Segments, wall: Wall, retain: Retain) -> Option<Record> {
         if self.leaving.is_some() {
             return None;
         }
-        let oldest = segments.overdue(wall, retain)?;
+        let pays = self.fresh_bytes >= self.again_bytes;
+        let aged = segments.aged(wall, retain.age_ms.saturating_mul(if pays { 1 } else { 2 }));
+        let excess = segments.excess(retain, self.again_bytes).filter(|_| pays);
+        let oldest = aged.into_iter().chain(excess).max_by_key(|used| used.id)?;
+        (self.fresh_bytes, self.again_bytes) = (0, 0);
         let missing = (0..self.shards).map(ShardId).collect();
         let through = oldest.last;
         self.leaving = Some(Leaving { segment: oldest.id, through, missing });
@@ -45,6 +57,12 @@ impl Retention {
 
     /// A record was appended. When it is the last answer: the oldest segment that is still needed.
     pub fn appended(&mut self, record: &Record) -> Option<u64> {
+        match &record.body {
+            Body::Carried { change, .. } => self.again_bytes += change.len() as u64,
+            Body::Change(_, change) => self.fresh_bytes += change.len() as u64,
+            Body::Event(event) => self.fresh_bytes += event.bytes(),
+            Body::Repeat { .. } | Body::Epoch { .. } | Body::Retire { .. } | Body::Retired { .. } => {}
+        }
         let Body::Retired { through, shard } = &record.body else { return None };
         let leaving = self.leaving.as_mut().filter(|leaving| leaving.through == *through)?;
         leaving.missing.remove(shard);
@@ -60,6 +78,44 @@ impl Retention {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn live_state_beyond_the_size_is_not_said_again_for_ever() {
+        let mut segments = Segments::default();
+        let open = |segments: &mut Segments, id| {
+            segments.open(id, Seq(id));
+            segments.synced(Some(Seq(id + 1)), Seq(id + 1), 64, 128);
+        };
+        (1..=4).for_each(|id| open(&mut segments, id));
+        let retain = Retain { age_ms: 500, bytes: 2_000, segment_bytes: 1_000 };
+        let mut retention = Retention::new(1);
+        let header =
+            Header { version: VERSION, wall: Wall(0), actor: Actor::Server("log"), trace: None, kept: true };
+        let append = |retention: &mut Retention, body| {
+            retention.appended(&Record { header: header.clone(), origin: Origin::NOBODY, body })
+        };
+        let change = |bytes: usize| vec![0; bytes].into_boxed_slice();
+        // Which segments are left after one look, when 3,000 bytes of live state are said again.
+        let look = |retention: &mut Retention, segments: &mut Segments, wall| {
+            if let Some(asked) = retention.ask(segments, Wall(wall), retain) {
+                let Body::Retire { through } = asked.body else { panic!("it asks for that") };
+                append(retention, Body::Carried { through, part: "sep", change: change(3_000) });
+                let left = append(retention, Body::Retired { through, shard: ShardId(0) });
+                segments.forget_before(left.unwrap());
+            }
+            segments.iter().map(|used| used.id).collect::<Vec<_>>()
+        };
+        assert_eq!(look(&mut retention, &mut segments, 0), [3, 4], "as many as are too many");
+        (5..=7).for_each(|id| open(&mut segments, id));
+        assert_eq!(look(&mut retention, &mut segments, 0), [3, 4, 5, 6, 7], "nothing new has come");
+        append(&mut retention, Body::Change("sep", change(2_999)));
+        assert_eq!(look(&mut retention, &mut segments, 0), [3, 4, 5, 6, 7]);
+        append(&mut retention, Body::Change("sep", change(1)));
+        assert_eq!(look(&mut retention, &mut segments, 0), [7], "the live state alone is too much");
+        open(&mut segments, 8);
+        assert_eq!(look(&mut retention, &mut segments, 999), [7, 8], "old, and nothing new has come");
+        assert_eq!(look(&mut retention, &mut segments, 1_000), [8], "very old");
+    }
 
     #[test]
     fn a_segment_leaves_when_all_shards_have_answered() {

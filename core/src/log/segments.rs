@@ -117,12 +117,21 @@ impl Segments {
         Some(Start { segment: used.id, offset: *offset, end: used.end })
     }
 
-    /// The oldest segment, if it is to go; the one that is being written stays.
+    /// The last of the oldest segments that are of this age. The one that is being written stays.
     #[must_use]
-    pub fn overdue(&self, wall: Wall, retain: Retain) -> Option<&Used> {
-        let oldest = self.used.front().filter(|_| self.used.len() > 1)?;
-        let bytes = self.used.len() as u64 * retain.segment_bytes;
-        (wall.since(oldest.newest) >= retain.age_ms || bytes > retain.bytes).then_some(oldest)
+    pub fn aged(&self, wall: Wall, age_ms: u64) -> Option<&Used> {
+        let rest = self.used.len().saturating_sub(1);
+        self.used.iter().take(rest).take_while(|used| wall.since(used.newest) >= age_ms).last()
+    }
+
+    /// The last of the oldest segments that must go for there to be room for `more` bytes. The one that is being written
+    /// stays.
+    #[must_use]
+    pub fn excess(&self, retain: Retain, more: u64) -> Option<&Used> {
+        let rest = self.used.len().saturating_sub(1);
+        let segments = (retain.bytes.saturating_sub(more) / retain.segment_bytes.max(1)) as usize;
+        let excess = self.used.len().saturating_sub(segments).min(rest);
+        self.used.get(excess.checked_sub(1)?)
     }
 }
 
@@ -185,15 +194,27 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_goes_by_age_or_by_size_and_the_last_stays() {
+    fn the_oldest_go_by_age_or_by_size_and_the_last_stays() {
         let mut segments = segments();
-        let retain = |age_ms, bytes| Retain { age_ms, bytes, segment_bytes: 1_000 };
-        let overdue =
-            |segments: &Segments, wall, retain| segments.overdue(Wall(wall), retain).map(|used| used.id);
-        assert_eq!(overdue(&segments, 199, retain(100, 3_000)), None);
-        assert_eq!(overdue(&segments, 200, retain(100, 3_000)), Some(1));
-        assert_eq!(overdue(&segments, 0, retain(100, 2_999)), Some(1));
+        let aged = |segments: &Segments, wall, age_ms| segments.aged(Wall(wall), age_ms).map(|used| used.id);
+        assert_eq!(aged(&segments, 199, 100), None);
+        assert_eq!(aged(&segments, 200, 100), Some(1));
+        assert_eq!(aged(&segments, 9_000, 100), Some(2));
+        let excess = |segments: &Segments, bytes, more| {
+            let retain = Retain { age_ms: 0, bytes, segment_bytes: 1_000 };
+            segments.excess(retain, more).map(|used| used.id)
+        };
+        for (bytes, more, expected) in [
+            (3_000, 0, None),
+            (2_999, 0, Some(1)),
+            (3_000, 1, Some(1)),
+            (3_000, 1_001, Some(2)),
+            (0, 0, Some(2)),
+            (2_000, 9_000, Some(2)),
+        ] {
+            assert_eq!(excess(&segments, bytes, more), expected, "{bytes} {more}");
+        }
         segments.forget_before(3);
-        assert_eq!(overdue(&segments, 100_000, retain(100, 0)), None);
+        assert_eq!((aged(&segments, 100_000, 100), excess(&segments, 0, 0)), (None, None));
     }
 }

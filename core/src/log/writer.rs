@@ -121,10 +121,8 @@ impl Writer {
     #[must_use]
     pub fn new(bounds: Bounds, epoch: Epoch, recovered: Recovered) -> Writer {
         let end = recovered.end;
-        let left_over =
-            recovered.segments.iter().map(|used| used.id).filter(|id| *id < recovered.oldest).collect();
-        let mut segments = recovered.segments;
-        segments.forget_before(recovered.oldest);
+        let left_over = recovered.left_over.into();
+        let segments = recovered.segments;
         Writer {
             bounds,
             epoch,

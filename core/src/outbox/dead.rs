@@ -9,7 +9,7 @@ use super::change::Change;
 use super::lane::{Breaker, Lane};
 use super::letters::{Entry, Stage};
 use super::receiver::Letter;
-use super::{LETTER_BYTES, Outbox, append, entry, id};
+use super::{LETTER_BYTES, Outbox, append, entry, id, shared};
 use crate::event::Event;
 use crate::event::index::Map;
 use crate::ground::id::Seq;
@@ -113,7 +113,7 @@ impl Outbox {
         let kind = Arc::clone(&destination.kind);
         if let Some(destination) = self.destinations.get_mut(&name) {
             destination.counted.dead += u64::from(!hub.recovering);
-            let reason = destination.shared(reason);
+            let reason = shared(&mut destination.last_death, reason);
             let Entry { event, since, .. } = entry;
             let destination = name;
             self.dead.insert(DeadLetter {

@@ -109,6 +109,8 @@ pub struct Destination {
     said_at: Seq,
     /// The reason that failed last, shared by those that have the same.
     last_reason: Arc<str>,
+    /// The reason that the last dead letter died of, shared in the same way.
+    last_death: Arc<str>,
     number: u32,
     hash_seed: u64,
     /// Its owner alone has one.
@@ -230,14 +232,14 @@ impl Destination {
         };
         (self.said_at, until, version)
     }
+}
 
-    /// A reason's text, shared with the failure before if it is the same.
-    fn shared(&mut self, reason: &str) -> Arc<str> {
-        if *self.last_reason != *reason {
-            self.last_reason = reason.into();
-        }
-        Arc::clone(&self.last_reason)
+/// A reason's text, shared with the one before if it is the same.
+fn shared(last: &mut Arc<str>, reason: &str) -> Arc<str> {
+    if **last != *reason {
+        *last = reason.into();
     }
+    Arc::clone(last)
 }
 
 impl Outbox {
@@ -429,6 +431,7 @@ impl Outbox {
             failing: BTreeMap::new(),
             said_at: hub.applied,
             last_reason: "".into(),
+            last_death: "".into(),
             number: self.next_number,
             hash_seed: hub.hash_seed,
             lane,
@@ -474,7 +477,7 @@ impl Outbox {
             let Some(destination) = self.destinations.get_mut(&*name) else { break };
             destination.counted.failed += u64::from(!hub.recovering);
             if destination.letters.get(letter.seq).is_some() {
-                let reason = destination.shared(&letter.reason);
+                let reason = shared(&mut destination.last_reason, &letter.reason);
                 let failing = Failing { attempts: letter.attempts, due: letter.due, reason };
                 destination.failing.insert(letter.seq, failing);
             }

@@ -11,7 +11,7 @@ use super::dead::DeadLetter;
 use super::lane::Lane;
 use super::letters::Stage;
 use super::receiver::Letter;
-use super::{Destination, Failing, LETTER_BYTES, Outbox, append, entry, id, is_owner};
+use super::{Destination, Failing, LETTER_BYTES, Outbox, append, entry, id, is_owner, shared};
 use crate::ground::id::Seq;
 use crate::ground::time::Wall;
 use crate::hub::Hub;
@@ -205,7 +205,7 @@ impl Outbox {
         match self.destinations.get_mut(&*letter.name) {
             Some(destination) if died.is_none() => {
                 if letter.attempts > 0 {
-                    let reason = destination.shared(&letter.reason);
+                    let reason = shared(&mut destination.last_reason, &letter.reason);
                     let failing = Failing { attempts: letter.attempts, due: letter.due, reason };
                     destination.failing.insert(letter.seq, failing);
                 }
@@ -253,11 +253,14 @@ impl Destination {
     fn build_lane(&mut self, hub: &Hub, name: &str) {
         let mut lane = Lane::new(name, hub.hash_seed);
         let all: Vec<Seq> = self.letters.iter().map(|entry| entry.seq).collect();
+        let cap_ms = self.receiver.as_ref().map_or(0, |receiver| receiver.policy().cap_ms);
         for seq in all {
             if let Some(entry) = self.letters.get_mut(seq) {
                 entry.stage = Stage::Idle;
             }
-            let due = self.failing.get(&seq).map(|f| hub.now.mono.plus_ms(f.due.since(hub.now.wall)));
+            // A wall clock that was set back between two starts would hold it back for as long.
+            let wait_ms = |due: Wall| due.since(hub.now.wall).min(cap_ms);
+            let due = self.failing.get(&seq).map(|f| hub.now.mono.plus_ms(wait_ms(f.due)));
             lane.link(&mut self.letters, seq, due.filter(|due| *due > hub.now.mono));
         }
         self.lane = Some(lane);

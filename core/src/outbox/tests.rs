@@ -101,6 +101,7 @@ fn plain(
     let plain = Policy::default();
     let policy = Policy {
         give_up_after_ms: number("give_up_after_ms").unwrap_or(plain.give_up_after_ms),
+        cap_ms: number("cap_ms").unwrap_or(plain.cap_ms),
         max_age_ms: number("max_age_ms"),
         concurrency: small("concurrency").unwrap_or(plain.concurrency),
         per_second: small("per_second"),

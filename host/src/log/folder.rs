@@ -49,9 +49,13 @@ impl Folder {
         let shown = self.path.display();
         let failed = |error: io::Error| format!("cannot read the data folder {shown}: {error}");
         let mut recovery = Recovery::default();
-        for id in self.segments().map_err(failed)? {
-            let bytes = self.read(id).map_err(failed)?;
-            recovery.receive(id, &bytes).map_err(|damage| format!("{shown}/{damage}"))?;
+        loop {
+            for id in self.segments().map_err(failed)? {
+                let bytes = self.read(id).map_err(failed)?;
+                recovery.receive(id, &bytes).map_err(|damage| format!("{shown}/{damage}"))?;
+            }
+            let Some(first) = recovery.begins_at() else { break };
+            recovery = Recovery::from(first);
         }
         let recovered = recovery.finish().map_err(|damage| format!("{shown}/{damage}"))?;
         if let Some(end) = recovered.end.filter(|_| recovered.torn) {

@@ -46,10 +46,17 @@ pub(crate) struct LogThread {
 }
 
 impl LogThread {
+    /// Writes what was appended so far, the opening of the epoch, before anything else: what is shown to anybody under an
+    /// epoch that a crash takes back would be given out again by the next start, if the clock was set back meanwhile.
     pub(crate) fn start(start: Start) -> io::Result<LogThread> {
         let queue = Arc::clone(&start.queue);
+        let mut log = Log::new(start);
+        queue.take(&mut log.batches);
+        if log.work().is_err() {
+            return Err(io::Error::other("its first write failed"));
+        }
         let thread = std::thread::Builder::new().name("log".to_owned());
-        let thread = thread.spawn(move || Log::new(start).run())?;
+        let thread = thread.spawn(move || log.run())?;
         Ok(LogThread { queue, thread: Some(thread) })
     }
 

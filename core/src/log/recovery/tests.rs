@@ -220,6 +220,41 @@ fn play(disk: &mut Disk, writer: &mut Writer, model: &mut Model, step: Step) {
     model.durable = model.durable.max(writer.durable().0);
 }
 
+/// Segments leave together, and a crash leaves some of them behind: the log begins behind all of them, with what was carried
+/// over there, and those left over go.
+#[test]
+fn segments_that_were_to_leave_are_left_over() {
+    let mut disk = Disk::default();
+    let mut writer = disk.start(300, 1);
+    for n in 1..=20 {
+        writer.append(Seq(n), &[change(&[n as u8; 40])]);
+        disk.run(&mut writer);
+    }
+    let leaving: Vec<_> = writer.segments().iter().take(4).cloned().collect();
+    let through = leaving[3].last;
+    let carried =
+        Record { body: Body::Carried { through, part: "sep", change: [7].into() }, ..(*change(&[])).clone() };
+    writer.append(Seq(21), &[carried.into()]);
+    writer.retire_before(leaving[3].id + 1);
+    let mut left = Vec::new();
+    while disk.step(&mut writer) {
+        let recovered = disk.recover().unwrap();
+        if recovered.oldest > 1 {
+            assert_eq!(recovered.beginning.map(|(_, before)| before), Some(through));
+            assert_eq!((recovered.carried.len(), recovered.last), (1, Seq(21)));
+            assert_eq!(numbers(&disk).unwrap().first(), Some(&(through.0 + 1)));
+            left.push(recovered.left_over);
+        }
+    }
+    left.dedup();
+    assert_eq!(left, [&[1, 2, 3, 4][..], &[2, 3, 4], &[3, 4], &[4], &[]]);
+    let mut disk = disk.clone();
+    let mut writer = disk.start(300, 1);
+    writer.append(Seq(22), &[change(&[22])]);
+    disk.run(&mut writer);
+    assert_eq!(numbers(&disk).unwrap().last(), Some(&22));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 

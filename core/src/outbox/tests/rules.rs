@@ -95,6 +95,33 @@ fn r20_max_age() {
     assert!(rig.pending("d").is_empty() && rig.made.is_empty());
 }
 
+/// What a letter died of is not what the receiver said last.
+#[test]
+fn reasons_do_not_grow_from_one_death_to_the_next() {
+    let mut rig = Rig::with(r#"{"max_age_ms": 3000, "concurrency": 1}"#);
+    rig.publish("a");
+    rig.answer(0, 500);
+    for _ in 0..3 {
+        rig.publish("a");
+        rig.pass(3_001);
+    }
+    let reasons: Vec<String> = rig.dead().into_iter().map(|(_, _, reason)| reason).collect();
+    assert_eq!(reasons, vec!["not delivered within max_age: answered 500"; 3], "the last one is under way");
+}
+
+/// A wall clock that is set back between two starts holds nothing back for longer than the longest delay.
+#[test]
+fn r21_a_clock_that_was_set_back_delays_by_the_cap_at_most() {
+    let mut rig = Rig::with(r#"{"cap_ms": 2000}"#);
+    rig.publish("a");
+    rig.answer(0, 500);
+    rig.now.wall.0 -= 3_600_000;
+    rig.restart(1);
+    assert!(rig.made.is_empty(), "the delay goes on over the restart");
+    rig.pass(2_001);
+    assert_eq!(rig.made.len(), 1);
+}
+
 /// R21, R22: a crash between two attempts, or after an answer that nobody wrote down, loses nothing; the id stays.
 #[test]
 fn r21_r22_a_restart_loses_nothing() {
