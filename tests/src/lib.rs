@@ -13,4 +13,6 @@ pub mod crash;
 pub mod fuzz;
 pub mod memory;
 pub mod readme;
+#[allow(clippy::unwrap_used, reason = "a broken promise ends in a panic that tells it")]
+pub mod simulator;
 pub mod sip;

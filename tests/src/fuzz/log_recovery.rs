@@ -115,10 +115,13 @@ fn recover(files: &Files) -> Result<(Recovered, Vec<Numbered>), Damage> {
 
 fn judge(files: &Files) -> Result<Recovered, Damage> {
     let mut recovery = Recovery::default();
-    for (id, content) in files {
-        recovery.receive(*id, content)?;
+    loop {
+        for (id, content) in files {
+            recovery.receive(*id, content)?;
+        }
+        let Some(first) = recovery.begins_at() else { return recovery.finish() };
+        recovery = Recovery::from(first);
     }
-    recovery.finish()
 }
 
 /// What groups and heads that are sound say was durable.
@@ -189,7 +192,8 @@ impl Play {
             }
         }
         let durable = self.writer.durable();
-        let found = recover(&self.files).expect("a disk that forgets nothing is sound").1;
+        let (recovered, found) = recover(&self.files).expect("a disk that forgets nothing is sound");
+        self.leave(&recovered);
         self.check(&found, durable);
     }
 
@@ -232,10 +236,7 @@ impl Play {
             Operation::Sync { .. } => self.unsynced.clear(),
             Operation::Delete { segment } => {
                 let gone = self.files.remove(&segment).expect("a segment that is there");
-                // What it says is said again by others, if it still counts.
-                for (seq, _) in records(segment, &gone, gone.len() as u64) {
-                    self.said.remove(&seq);
-                }
+                self.forget(segment, &gone);
             }
         }
         self.writer.done(Outcome::Done);
@@ -256,6 +257,7 @@ impl Play {
             }
         }
         let (recovered, found) = recover(&self.files).expect("a power cut damages nothing");
+        self.leave(&recovered);
         self.check(&found, durable);
         if let Some(end) = recovered.end.filter(|_| recovered.torn) {
             self.files.get_mut(&end.segment).expect("it is there")[end.offset as usize..].fill(0);
@@ -264,6 +266,21 @@ impl Play {
         self.next = recovered.last.next();
         let epoch = Epoch(recovered.epoch.0 + 1);
         self.writer = Writer::new(self.bounds, epoch, recovered);
+    }
+
+    /// What a segment says that is gone is said again by others, if it still counts.
+    fn forget(&mut self, id: u64, content: &[u8]) {
+        for (seq, _) in records(id, content, content.len() as u64) {
+            self.said.remove(&seq);
+        }
+    }
+
+    /// Segments that are left over are as good as gone.
+    fn leave(&mut self, recovered: &Recovered) {
+        for id in &recovered.left_over {
+            let content = self.files[id].clone();
+            self.forget(*id, &content);
+        }
     }
 
     /// Nothing was invented, changed or left out, and what was durable is there.

@@ -1,0 +1,231 @@
+//! A webhook: whoever makes it over the API, and the receiver that it names, which fails in many ways. Each event that
+//! stands behind the making must come, in the order of its subject, or be a dead letter.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::super::books::{Books, Key};
+use super::super::client::{Client, Io};
+use super::super::net::{End, LinkId};
+use super::connection::Connection;
+use crate::memory::read::take_reply;
+use crate::memory::write::{get, request};
+
+/// From one look at the dead letters to the next.
+const LOOK_MS: u64 = 3_000;
+
+/// A webhook and its receiver.
+#[derive(Debug)]
+pub struct Webhook {
+    name: String,
+    number: u8,
+    /// Of a hundred requests, so many are not answered with 200.
+    fails_percent: u64,
+    batch: u64,
+    /// Nothing dies of its age.
+    is_patient: bool,
+    api: Connection,
+    made: bool,
+    /// A request of the API is under way.
+    asked: bool,
+    look_at: u64,
+    /// The page of the list of dead letters that is looked at next, but for the first.
+    page: Option<String>,
+    /// What came on the connections to the receiver.
+    incoming: BTreeMap<LinkId, Vec<u8>>,
+    /// Answers that are late: when, where, what.
+    late: Vec<(u64, LinkId, Vec<u8>)>,
+    left: bool,
+}
+
+impl Webhook {
+    /// The webhook of this number.
+    #[must_use]
+    pub fn new(number: u8, fails_percent: u64, batch: u64, is_patient: bool) -> Webhook {
+        Webhook {
+            name: format!("hook{number}"),
+            number,
+            fails_percent,
+            batch,
+            is_patient,
+            api: Connection::default(),
+            made: false,
+            asked: false,
+            look_at: 0,
+            page: None,
+            incoming: BTreeMap::new(),
+            late: Vec::new(),
+            left: false,
+        }
+    }
+
+    fn go_on(&mut self, io: &mut Io<'_>) {
+        let now = io.now;
+        for (_, link, answer) in self.late.extract_if(.., |(at, _, _)| *at <= now) {
+            if self.incoming.contains_key(&link) {
+                io.send(link, answer);
+            }
+        }
+        if self.left {
+            return;
+        }
+        self.api.tend(io);
+        if !self.api.up || self.asked {
+            return;
+        }
+        if !self.made {
+            // The receiver's name has to be looked up by half of them.
+            let host = if self.number.is_multiple_of(2) {
+                format!("192.0.2.{}", self.number)
+            } else {
+                format!("host{}.example", self.number)
+            };
+            let batch = if self.batch > 1 { format!(",\"batch\":{}", self.batch) } else { String::new() };
+            let body = format!(r#"{{"name":"{}","url":"http://{host}:8081/hook"{batch}}}"#, self.name);
+            self.asked = true;
+            self.api.ask(io, request("POST", "/v1/webhooks", "Content-Type: application/json\r\n", body));
+        } else if io.calm && io.now >= self.look_at {
+            self.asked = true;
+            let after = self.page.as_ref().map(|page| format!("&after={page}")).unwrap_or_default();
+            self.api.ask(io, get(&format!("/v1/dead-letters?limit=1000&destination={}{after}", self.name)));
+        }
+    }
+
+    fn answered(&mut self, io: &mut Io<'_>, status: u16, text: &str) {
+        self.api.answered();
+        self.asked = false;
+        if status == 503 {
+            io.books.seen.busy += 1;
+            return self.api.close(io);
+        }
+        if self.made {
+            assert_eq!(status, 200, "{text}");
+            self.dead_letters(io, text);
+            self.page = text
+                .rsplit_once("\"next\":\"")
+                .and_then(|(_, next)| next.split('"').next().map(str::to_owned));
+            let pause = if self.page.is_some() { 0 } else { LOOK_MS };
+            self.look_at = io.now + pause;
+            return io.wake_in(pause);
+        }
+        // 409: it was made, and the answer was lost.
+        assert!(matches!(status, 201 | 409), "{status} {text}");
+        self.made = true;
+        io.books.webhook(&self.name);
+        self.go_on(io);
+    }
+
+    fn dead_letters(&mut self, io: &mut Io<'_>, text: &str) {
+        let ids = text.split("\"id\":\"").skip(1).filter_map(|rest| Key::of(rest.split('"').next()?));
+        ids.for_each(|key| io.books.died(&self.name, key));
+    }
+
+    fn requested(&mut self, io: &mut Io<'_>, link: LinkId, body: &str) {
+        // What it says it did not get may have been read all the same.
+        let fails = !io.calm && io.rng.below(100) < self.fails_percent;
+        let answer = if fails { io.rng.below(7) } else { 0 };
+        if matches!(answer, 0 | 5 | 6) {
+            for event in body.split("\"key\":\"").skip(1) {
+                let key = event.split('"').next().and_then(Key::of).expect("an event of somebody");
+                io.books.arrived(&self.name, key, self.is_patient);
+            }
+        }
+        let plain = |status: &str| format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+        let text = match answer {
+            0 => plain("200 OK"),
+            1 => plain("500 Oops"),
+            2 => "HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            3 => "garbage\r\n\r\n".to_owned(),
+            4 => plain("301 Elsewhere"),
+            5 => {
+                // It took the event, and dies before it says so.
+                self.incoming.remove(&link);
+                return io.close(link);
+            }
+            _ => {
+                let at = io.now + io.rng.below(40_000);
+                self.late.push((at, link, plain("204 Late").into_bytes()));
+                return io.wake_in(at - io.now);
+            }
+        };
+        io.send(link, text);
+    }
+}
+
+/// Takes a whole request with its body.
+fn take_request(received: &mut Vec<u8>) -> Option<String> {
+    let text = std::str::from_utf8(received).ok()?;
+    let (head, _) = text.split_once("\r\n\r\n")?;
+    let (_, length) = head.split_once("Content-Length: ").expect("a request says how long it is");
+    let length: usize = length.split("\r\n").next()?.parse().expect("a length");
+    let end = head.len() + 4 + length;
+    let body = text.get(head.len() + 4..end)?.to_owned();
+    received.drain(..end);
+    Some(body)
+}
+
+impl Client for Webhook {
+    fn name(&self) -> &'static str {
+        "a webhook"
+    }
+
+    fn address(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::from(([192, 0, 2, self.number], 8_081)))
+    }
+
+    fn wake(&mut self, io: &mut Io<'_>) {
+        self.go_on(io);
+    }
+
+    fn connected(&mut self, io: &mut Io<'_>, link: LinkId) {
+        if self.api.is(link) {
+            self.api.connected();
+            self.go_on(io);
+        } else {
+            self.incoming.insert(link, Vec::new());
+        }
+    }
+
+    fn received(&mut self, io: &mut Io<'_>, link: LinkId, bytes: &[u8]) {
+        if self.api.is(link) {
+            self.api.received.extend_from_slice(bytes);
+            while let Some(reply) = take_reply(&mut self.api.received, false) {
+                self.answered(io, reply.status, reply.text());
+            }
+            return;
+        }
+        let Some(mut received) = self.incoming.remove(&link) else { return };
+        received.extend_from_slice(bytes);
+        let request = take_request(&mut received);
+        self.incoming.insert(link, received);
+        if let Some(body) = request {
+            self.requested(io, link, &body);
+        }
+    }
+
+    fn ended(&mut self, io: &mut Io<'_>, link: LinkId, _how: End) {
+        if self.api.is(link) {
+            self.api.ended(io);
+            self.asked = false;
+        } else {
+            self.incoming.remove(&link);
+        }
+    }
+
+    fn waits_for(&self, books: &Books) -> Option<String> {
+        if !self.made {
+            return Some("its making".to_owned());
+        }
+        let missing = books.undelivered(&self.name);
+        let ids: Vec<String> = missing.iter().map(|key| key.id()).collect();
+        (!missing.is_empty()).then(|| format!("{} at {}", ids.join(" "), self.name))
+    }
+
+    fn leave(&mut self, io: &mut Io<'_>) {
+        self.left = true;
+        self.api.leave(io);
+        for link in std::mem::take(&mut self.incoming).into_keys() {
+            io.close(link);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Deliberate bugs, all switched off: each is a mistake that an adapter, a log or a disk could make, and that one of the
+//! invariants must catch. A simulator that does not catch them proves nothing when it is silent.
+
+/// One bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// Durability is told when a record is appended: an acknowledged event is lost in a crash.
+    AcknowledgeBeforeTheSync,
+    /// Some records never reach another shard: its streams have holes.
+    LoseARecordOfAnotherShard,
+    /// Some flushes are not done: output waits that nobody will ever send.
+    ForgetAFlush,
+    /// Deadlines are not acted on.
+    SleepThroughDeadlines,
+    /// The last record of the log is not given to the first engine at a start.
+    ForgetALastRecord,
+    /// A sync is said to be done, and was not.
+    SkipASync,
+    /// A client's bytes come twice.
+    RepeatARead,
+}
+
+impl Sabotage {
+    /// All of them.
+    pub const ALL: [Sabotage; 7] = [
+        Sabotage::AcknowledgeBeforeTheSync,
+        Sabotage::LoseARecordOfAnotherShard,
+        Sabotage::ForgetAFlush,
+        Sabotage::SleepThroughDeadlines,
+        Sabotage::ForgetALastRecord,
+        Sabotage::SkipASync,
+        Sabotage::RepeatARead,
+    ];
+}

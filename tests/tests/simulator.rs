@@ -1,0 +1,56 @@
+//! The simulator itself: seeds pass, a seed gives the same trace each time, and deliberate bugs are caught.
+
+use offhook_tests::simulator::sabotage::Sabotage;
+use offhook_tests::simulator::{Outcome, run};
+
+/// Seeds that a bug may take until it is caught.
+const SEEDS_MAX: u64 = 60;
+
+#[test]
+fn seeds_pass_and_repeat() {
+    for seed in 0..6 {
+        let Outcome { hash, failure, .. } = run(seed, None, false);
+        assert_eq!(failure, None, "seed {seed}");
+        assert_eq!(run(seed, None, true).hash, hash, "seed {seed}: the same seed, another trace");
+    }
+}
+
+/// Whether one of the seeds notices this bug.
+fn is_caught(bug: Sabotage) -> bool {
+    (0..SEEDS_MAX).any(|seed| run(seed, Some(bug), false).failure.is_some())
+}
+
+#[test]
+fn an_acknowledgement_before_the_sync_is_caught() {
+    assert!(is_caught(Sabotage::AcknowledgeBeforeTheSync));
+}
+
+#[test]
+fn a_record_that_a_shard_never_gets_is_caught() {
+    assert!(is_caught(Sabotage::LoseARecordOfAnotherShard));
+}
+
+#[test]
+fn a_flush_that_is_forgotten_is_caught() {
+    assert!(is_caught(Sabotage::ForgetAFlush));
+}
+
+#[test]
+fn deadlines_that_pass_unnoticed_are_caught() {
+    assert!(is_caught(Sabotage::SleepThroughDeadlines));
+}
+
+#[test]
+fn a_record_that_a_start_passes_over_is_caught() {
+    assert!(is_caught(Sabotage::ForgetALastRecord));
+}
+
+#[test]
+fn a_sync_that_does_nothing_is_caught() {
+    assert!(is_caught(Sabotage::SkipASync));
+}
+
+#[test]
+fn bytes_that_come_twice_are_caught() {
+    assert!(is_caught(Sabotage::RepeatARead));
+}
