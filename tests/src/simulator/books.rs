@@ -1,7 +1,8 @@
 //! The reference model: what was acknowledged, what the log says, and therefore what each client must see.
 //!
 //! The log's order is written down as the engines append; what a start finds of it is all that counts from there on. An
-//! event is published at its first place in the log.
+//! event is published at its first place in the log; one that has left the log before a start is published anew when it
+//! comes again.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -70,6 +71,8 @@ pub struct Books {
     /// All events that the log holds, at their first place.
     order: BTreeMap<Seq, (Key, Epoch)>,
     places: BTreeMap<Key, Seq>,
+    /// The places of those that were published anew, before.
+    earlier: BTreeMap<Key, Seq>,
     /// Events that stood in the log before a crash, and were lost: their places may have been seen.
     lost: BTreeMap<Place, Key>,
     /// Acknowledged with 202.
@@ -80,6 +83,8 @@ pub struct Books {
     webhooks: BTreeMap<String, Seq>,
     /// Dead letters as the server lists them.
     dead: BTreeMap<(String, Key), ()>,
+    /// Where the log began when the server last started: what came before is not recognised when it comes again.
+    before: Seq,
     epoch: Epoch,
     /// The youngest one under which somebody may have been served.
     served: Epoch,
@@ -116,18 +121,20 @@ impl Books {
         self.last = seq;
         if let Body::Event(event) = &record.body
             && let Some(key) = Key::of(&event.id)
-            && !self.places.contains_key(&key)
+            && self.places.get(&key).is_none_or(|first| *first <= self.before)
         {
-            self.places.insert(key, seq);
+            if let Some(first) = self.places.insert(key, seq) {
+                self.earlier.entry(key).or_insert(first);
+            }
             self.order.insert(seq, (key, self.epoch));
         }
     }
 
-    /// A start has found the log up to `last`, and opens `epoch`.
+    /// A start has found the log behind `before`, up to `last`, and opens `epoch`.
     ///
     /// # Panics
     /// If something acknowledged is behind that.
-    pub fn recovered(&mut self, last: Seq, epoch: Epoch) {
+    pub fn recovered(&mut self, before: Seq, last: Seq, epoch: Epoch) {
         let gone = self.order.split_off(&last.next());
         for (seq, (key, of)) in gone {
             self.places.remove(&key);
@@ -141,7 +148,7 @@ impl Books {
             );
         }
         assert!(epoch > self.served, "a start opens an epoch under which nobody was served before");
-        (self.epoch, self.last) = (epoch, last);
+        (self.before, self.epoch, self.last) = (before, epoch, last);
     }
 
     /// The server serves under its epoch.
@@ -220,6 +227,7 @@ impl Books {
         if !in_order {
             return;
         }
+        let seq = self.earlier.get(&key).unwrap_or(seq);
         for (_, earlier) in self.between(*from, Some(*seq), &[]) {
             assert!(
                 earlier.subject() != key.subject() || self.arrived.contains_key(&(name.to_owned(), earlier)),

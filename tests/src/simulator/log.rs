@@ -107,7 +107,8 @@ impl World {
             }
         }
         let epoch = Epoch(self.now.wall.0.max(recovered.epoch.0 + 1));
-        self.books.recovered(recovered.last, epoch);
+        let before = recovered.beginning.map_or(Seq(0), |(_, before)| before);
+        self.books.recovered(before, recovered.last, epoch);
         let now = self.now.mono.0;
         self.trace.line(|| format!("{now} starts, epoch {epoch:?}, with records up to {}", recovered.last));
         Some((recovered, epoch))
