@@ -41,6 +41,7 @@ pub struct Recovery {
     end: Option<End>,
     /// Bytes behind the end are not all zero.
     torn: bool,
+    doubtful: Doubtful,
     last: Seq,
     oldest: u64,
     epoch: Epoch,
@@ -57,6 +58,17 @@ pub struct End {
     pub offset: u64,
 }
 
+/// What was written last: the last group, or the head of a segment that has none. It can be read, but if a sync of it has
+/// failed it may yet be gone with the next power cut, for the kernel takes it for written (fsync(2)). It has to be written
+/// again and synced before anything relies on it.
+#[derive(Debug, Default)]
+pub struct Doubtful {
+    /// Where in the last segment.
+    pub offset: u64,
+    /// What.
+    pub bytes: Box<[u8]>,
+}
+
 /// What was found.
 #[derive(Debug)]
 pub struct Recovered {
@@ -64,6 +76,8 @@ pub struct Recovered {
     pub end: Option<End>,
     /// Bytes behind the end are the torn rest of a write, and have to be erased before the log goes on.
     pub torn: bool,
+    /// What may not be durable.
+    pub doubtful: Doubtful,
     /// The last record.
     pub last: Seq,
     /// The epoch of the first segment, and the last record before it, if it was not the first of all.
@@ -153,6 +167,7 @@ impl Recovery {
         }
         self.epoch = self.epoch.max(head.epoch);
         self.segments.open(id, self.last);
+        self.doubtful = Doubtful { offset: 0, bytes: bytes[..segment::HEAD_BYTES].into() };
         let offset = self.groups(id, bytes)?;
         let rest = &bytes[offset as usize..];
         if let Some((at, later)) = group::scan(rest, id, offset) {
@@ -198,6 +213,7 @@ impl Recovery {
     /// Reads groups up to the first that is none; where that is.
     fn groups(&mut self, id: u64, bytes: &[u8]) -> Result<u64, Damage> {
         let mut offset = first_offset();
+        let mut last = None;
         while let Some(group) = bytes.get(offset as usize..).and_then(|rest| group::parse(rest, id, offset)) {
             let damage = |what: String| Err(Damage { segment: id, offset, what });
             let head = group.head;
@@ -227,9 +243,14 @@ impl Recovery {
             self.oldest = self.oldest.max(head.oldest);
             let first = (head.count > 0).then_some(head.first);
             self.segments.synced(first, self.last, offset, offset + group.size());
+            last = Some(offset);
             offset += group.size();
         }
-        Ok(offset.min(bytes.len() as u64))
+        let end = offset.min(bytes.len() as u64);
+        if let Some(offset) = last {
+            self.doubtful = Doubtful { offset, bytes: bytes[offset as usize..end as usize].into() };
+        }
+        Ok(end)
     }
 
     fn note(&mut self, record: Record) {
@@ -261,6 +282,7 @@ impl Recovery {
         Ok(Recovered {
             end: self.end,
             torn: self.torn,
+            doubtful: self.doubtful,
             last: self.last,
             beginning: self.beginning,
             carried: self.carried,

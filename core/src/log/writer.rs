@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::group::{self, Filling};
 use super::record::Record;
-use super::recovery::Recovered;
+use super::recovery::{Doubtful, Recovered};
 use super::segment;
 use super::segments::Segments;
 use crate::ground::id::{Epoch, Seq};
@@ -74,7 +74,8 @@ enum State {
     Creating,
     Writing,
     Syncing,
-    /// What was written before this start is made durable.
+    /// What was written before this start is written again, and made durable.
+    WritingFirst,
     SyncingFirst,
     Deleting,
 }
@@ -94,6 +95,7 @@ pub struct Writer {
     bounds: Bounds,
     epoch: Epoch,
     state: State,
+    doubtful: Doubtful,
     /// The segment that is written, and where; 0: none is open.
     segment: u64,
     offset: u64,
@@ -126,7 +128,8 @@ impl Writer {
         Writer {
             bounds,
             epoch,
-            state: if end.is_some() { State::SyncingFirst } else { State::Idle },
+            state: if end.is_some() { State::WritingFirst } else { State::Idle },
+            doubtful: recovered.doubtful,
             segment: end.map_or(0, |end| end.segment),
             offset: end.map_or(0, |end| end.offset),
             oldest: recovered.oldest,
@@ -197,6 +200,10 @@ impl Writer {
                 let bytes = self.waiting.front().map_or(&[][..], |next| next.group.bytes());
                 Some(Operation::Write { segment, offset, bytes })
             }
+            State::WritingFirst => {
+                let Doubtful { offset, bytes } = &self.doubtful;
+                Some(Operation::Write { segment, offset: *offset, bytes })
+            }
             State::Syncing | State::SyncingFirst => Some(Operation::Sync { segment }),
             State::Deleting => self.doomed.front().map(|segment| Operation::Delete { segment: *segment }),
         }
@@ -251,7 +258,11 @@ impl Writer {
                 self.seal();
             }
             State::Writing => self.state = State::Syncing,
-            State::SyncingFirst => self.state = State::Idle,
+            State::WritingFirst => self.state = State::SyncingFirst,
+            State::SyncingFirst => {
+                self.doubtful = Doubtful::default();
+                self.state = State::Idle;
+            }
             State::Syncing => self.synced(),
             State::Deleting => {
                 self.doomed.pop_front();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::super::disk::{Disk, change};
-use super::super::writer::Writer;
+use super::super::writer::{Operation, Outcome, Writer};
 use super::*;
 
 fn numbers(disk: &Disk) -> Result<Vec<u64>, Damage> {
@@ -253,6 +253,36 @@ fn segments_that_were_to_leave_are_left_over() {
     writer.append(Seq(22), &[change(&[22])]);
     disk.run(&mut writer);
     assert_eq!(numbers(&disk).unwrap().last(), Some(&22));
+}
+
+/// A sync failed and the process ended: what it left can be read, and may be gone after the next power cut.
+#[test]
+fn what_was_written_last_is_written_again() {
+    let mut disk = Disk::default();
+    let mut writer = disk.start(4_096, 1);
+    let again = |disk: &Disk, from: u64| {
+        let mut writer = disk.clone().start(4_096, 1);
+        let expected = disk.files[&1][from as usize..].to_vec();
+        let Some(Operation::Write { segment: 1, offset, bytes }) = writer.operation() else {
+            panic!("nothing is written")
+        };
+        assert!(offset == from && !bytes.is_empty() && expected.starts_with(bytes));
+        let end = offset + bytes.len() as u64;
+        writer.done(Outcome::Done);
+        assert_eq!(writer.operation(), Some(Operation::Sync { segment: 1 }));
+        writer.done(Outcome::Done);
+        assert_eq!(writer.operation(), None);
+        end
+    };
+    writer.append(Seq(1), &[change(&[1])]);
+    assert!(disk.step(&mut writer), "the segment is made");
+    let mut from = again(&disk, 0);
+    assert_eq!(from, segment::HEAD_BYTES as u64);
+    for n in 2..5 {
+        disk.run(&mut writer);
+        from = group::padded(again(&disk, from));
+        writer.append(Seq(n), &[change(&[n as u8])]);
+    }
 }
 
 proptest! {
