@@ -216,6 +216,11 @@ impl Books {
         self.webhooks.entry(name.to_owned()).or_insert(last);
     }
 
+    /// Whether a webhook is there is unknown.
+    pub fn unmade(&mut self, name: &str) {
+        self.webhooks.remove(name);
+    }
+
     /// An event came to a webhook: all that stand before it under its subject have come before, or are dead.
     ///
     /// # Panics

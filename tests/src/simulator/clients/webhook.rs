@@ -26,6 +26,8 @@ pub struct Webhook {
     is_patient: bool,
     api: Connection,
     made: bool,
+    /// That was said with 201. 409 says that it is there, and it may be gone after a crash if its making was not durable.
+    acknowledged: bool,
     /// A request of the API is under way.
     asked: bool,
     look_at: u64,
@@ -50,6 +52,7 @@ impl Webhook {
             is_patient,
             api: Connection::default(),
             made: false,
+            acknowledged: false,
             asked: false,
             look_at: 0,
             page: None,
@@ -110,7 +113,7 @@ impl Webhook {
         }
         // 409: it was made, and the answer was lost.
         assert!(matches!(status, 201 | 409), "{status} {text}");
-        self.made = true;
+        (self.made, self.acknowledged) = (true, status == 201);
         io.books.webhook(&self.name);
         self.go_on(io);
     }
@@ -180,6 +183,11 @@ impl Client for Webhook {
     fn connected(&mut self, io: &mut Io<'_>, link: LinkId) {
         if self.api.is(link) {
             self.api.connected();
+            self.asked = false;
+            if !self.acknowledged {
+                self.made = false;
+                io.books.unmade(&self.name);
+            }
             self.go_on(io);
         } else {
             self.incoming.insert(link, Vec::new());
