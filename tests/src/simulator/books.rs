@@ -4,7 +4,7 @@
 //! event is published at its first place in the log; one that has left the log before a start is published anew when it
 //! comes again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
 
 use offhook_core::log::record::{Body, Record};
@@ -54,6 +54,10 @@ impl Key {
     pub fn subject(self) -> String {
         format!("call/{}-{}", self.publisher, self.number % 4)
     }
+
+    fn is_of_one_subject_with(self, other: Key) -> bool {
+        (self.publisher, self.number % 4) == (other.publisher, other.number % 4)
+    }
 }
 
 /// A place in the log.
@@ -63,6 +67,16 @@ pub struct Place {
     pub epoch: Epoch,
     /// The number.
     pub seq: Seq,
+}
+
+/// A webhook, as it is known.
+#[derive(Debug, Default)]
+struct Hook {
+    /// From which place on it must get events; `None`: nobody knows whether it is there.
+    from: Option<Seq>,
+    arrived: HashSet<Key>,
+    /// Dead letters as the server lists them.
+    dead: HashSet<Key>,
 }
 
 /// What is known.
@@ -77,12 +91,7 @@ pub struct Books {
     lost: BTreeMap<Place, Key>,
     /// Acknowledged with 202.
     acknowledged: BTreeMap<Key, Seq>,
-    /// How often each webhook got each event.
-    arrived: BTreeMap<(String, Key), u64>,
-    /// Webhooks that are acknowledged, and from which place on they must get events.
-    webhooks: BTreeMap<String, Seq>,
-    /// Dead letters as the server lists them.
-    dead: BTreeMap<(String, Key), ()>,
+    webhooks: BTreeMap<String, Hook>,
     /// Where the log began when the server last started: what came before is not recognised when it comes again.
     before: Seq,
     epoch: Epoch,
@@ -213,51 +222,54 @@ impl Books {
     /// A webhook is acknowledged.
     pub fn webhook(&mut self, name: &str) {
         let last = self.last;
-        self.webhooks.entry(name.to_owned()).or_insert(last);
+        self.hook(name).from.get_or_insert(last);
     }
 
     /// Whether a webhook is there is unknown.
     pub fn unmade(&mut self, name: &str) {
-        self.webhooks.remove(name);
+        self.hook(name).from = None;
     }
 
-    /// An event came to a webhook: all that stand before it under its subject have come before, or are dead.
+    fn hook(&mut self, name: &str) -> &mut Hook {
+        if !self.webhooks.contains_key(name) {
+            self.webhooks.insert(name.to_owned(), Hook::default());
+        }
+        self.webhooks.get_mut(name).expect("it was put there")
+    }
+
+    /// An event came to a webhook: the one that stands before it under its subject has come before, and so have all.
     ///
     /// # Panics
-    /// If one has not.
+    /// If it has not.
     pub fn arrived(&mut self, name: &str, key: Key, in_order: bool) {
         self.seen.hooks += 1;
-        *self.arrived.entry((name.to_owned(), key)).or_default() += 1;
-        let (Some(seq), Some(from)) = (self.places.get(&key), self.webhooks.get(name)) else { return };
-        if !in_order {
-            return;
-        }
-        let seq = self.earlier.get(&key).unwrap_or(seq);
-        for (_, earlier) in self.between(*from, Some(*seq), &[]) {
+        let hook = self.hook(name);
+        hook.arrived.insert(key);
+        let Some(from) = hook.from.filter(|_| in_order) else { return };
+        let Some(seq) = self.earlier.get(&key).or_else(|| self.places.get(&key)) else { return };
+        let mut before = self.between(from, Some(*seq), &[]).rev().map(|(_, key)| key);
+        if let Some(before) = before.find(|before| before.is_of_one_subject_with(key)) {
             assert!(
-                earlier.subject() != key.subject() || self.arrived.contains_key(&(name.to_owned(), earlier)),
+                self.webhooks[name].arrived.contains(&before),
                 "{} came to {name} before {} of the same subject",
                 key.id(),
-                earlier.id()
+                before.id()
             );
         }
     }
 
     /// A dead letter of the server's list.
     pub fn died(&mut self, name: &str, key: Key) {
-        self.dead.insert((name.to_owned(), key), ());
+        self.hook(name).dead.insert(key);
     }
 
     /// Events that a webhook has still to get, though they are not dead.
-    #[must_use]
-    pub fn undelivered(&self, name: &str) -> Vec<Key> {
-        let Some(from) = self.webhooks.get(name) else { return Vec::new() };
-        let all = self.between(*from, None, &[]).map(|(_, key)| key);
-        all.filter(|key| {
-            let letter = (name.to_owned(), *key);
-            !self.arrived.contains_key(&letter) && !self.dead.contains_key(&letter)
+    pub fn undelivered(&self, name: &str) -> impl Iterator<Item = Key> {
+        let hook = self.webhooks.get(name).and_then(|hook| Some((hook, hook.from?)));
+        hook.into_iter().flat_map(|(hook, from)| {
+            let all = self.between(from, None, &[]).map(|(_, key)| key);
+            all.filter(|key| !hook.arrived.contains(key) && !hook.dead.contains(key))
         })
-        .collect()
     }
 }
 

@@ -149,27 +149,22 @@ impl Disk {
         self.files.get(&segment).map(Vec::as_slice)
     }
 
-    /// Where a bit can flip so that the next start must see it: in all groups but the last one, of which nothing behind it
-    /// says that it was durable.
+    /// Where a bit can flip so that the next start must see it: in all heads, and in all groups but the last one, of which
+    /// nothing behind it says that it was durable.
     #[must_use]
     pub fn sound_bytes(&self, recovered: &Recovered) -> Vec<(u64, std::ops::Range<usize>)> {
-        let Some(end) = recovered.end else { return Vec::new() };
-        let used = recovered.segments.iter().map(|used| (used.id, used.end as usize));
-        used.map(|(id, used)| {
-            (id, 0..if id == end.segment { self.last_group(id, end.offset as usize) } else { used })
-        })
-        .filter(|(_, bytes)| !bytes.is_empty())
-        .collect()
-    }
-
-    fn last_group(&self, segment: u64, end: usize) -> usize {
-        let file = &self.files[&segment];
-        let (mut at, mut last) = (HEAD_BYTES, 0);
-        while at < end {
-            last = at;
-            at += group::size(&file[at..]).expect("a sound group") as usize;
+        let mut found = Vec::new();
+        for used in recovered.segments.iter() {
+            found.push((used.id, 0..HEAD_BYTES));
+            let (file, mut at) = (&self.files[&used.id], HEAD_BYTES);
+            while at < used.end as usize {
+                let group = group::parse(&file[at..], used.id, at as u64).expect("a sound group");
+                found.push((used.id, at..at + group::HEAD_BYTES + group.head.length as usize));
+                at += group.size() as usize;
+            }
         }
-        last
+        found.pop();
+        found
     }
 
     /// A bit flips, or flips back.

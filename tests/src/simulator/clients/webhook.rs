@@ -224,9 +224,8 @@ impl Client for Webhook {
         if !self.made {
             return Some("its making".to_owned());
         }
-        let missing = books.undelivered(&self.name);
-        let ids: Vec<String> = missing.iter().map(|key| key.id()).collect();
-        (!missing.is_empty()).then(|| format!("{} at {}", ids.join(" "), self.name))
+        let missing: Vec<String> = books.undelivered(&self.name).take(20).map(Key::id).collect();
+        (!missing.is_empty()).then(|| format!("{} at {}", missing.join(" "), self.name))
     }
 
     fn leave(&mut self, io: &mut Io<'_>) {
