@@ -1,5 +1,8 @@
 //! A client of XMS: makes an eventhandler and keeps a stream of it open. On one stream it must see each event that it
-//! wants once, in the order of the log; an eventhandler that was acknowledged is there after every start.
+//! wants once, in the order of the log, but for what an older stream did not send; an eventhandler that was acknowledged is
+//! there after every start.
+
+use std::collections::BTreeSet;
 
 use offhook_core::Seq;
 
@@ -29,6 +32,10 @@ pub struct Xms {
     handler: Option<String>,
     after: Option<Seq>,
     floor: Option<Seq>,
+    /// The log's end when the stream opened. What an old stream did not send, which was seen to be dead after that, comes
+    /// late.
+    opened: Seq,
+    late: BTreeSet<Seq>,
 }
 
 impl Xms {
@@ -42,6 +49,8 @@ impl Xms {
             handler: None,
             after: None,
             floor: None,
+            opened: Seq(0),
+            late: BTreeSet::new(),
         }
     }
 
@@ -75,6 +84,10 @@ impl Xms {
         let seq = io.books.place(key).unwrap_or_else(|| panic!("{} is in the log", key.id()));
         let wanted = self.types.is_empty() || self.types.contains(&key.event_type());
         assert!(wanted, "{} is none of {:?}", key.event_type(), self.types);
+        if self.after.is_some_and(|after| seq <= after.min(self.opened)) {
+            assert!(self.late.insert(seq), "record {seq} comes twice");
+            return;
+        }
         if let Some(after) = self.after {
             assert!(seq > after, "record {seq} comes behind record {after}");
             let missing = io.books.between(after, Some(seq), &self.types).next();
@@ -124,6 +137,7 @@ impl Client for Xms {
             self.connection.answered();
             self.state = State::Open;
             (self.after, self.floor) = (None, Some(io.books.last()));
+            (self.opened, self.late) = (io.books.last(), BTreeSet::new());
         }
         let is_current = io.is_current(link);
         let taken = chunks(&self.connection.received);
