@@ -4,7 +4,8 @@
 //!
 //! Saying it again costs as many bytes as there is live state. So all segments that are to go leave together, and the next
 //! ones when as much new has come as was said again for these: the log stays below what is to be kept and twice the live
-//! state, and writes at most twice what it is given. Without anything new, age alone lets segments go, half as often.
+//! state, and writes at most twice what it is given. Without anything new, age alone lets segments go: half as often, and
+//! with all that was said again for the ones before.
 
 use std::collections::BTreeSet;
 
@@ -21,6 +22,8 @@ pub struct Retention {
     /// Bytes, roughly, of what came anew since a segment was asked to leave, and of what was said again for it.
     fresh_bytes: u64,
     again_bytes: u64,
+    /// The last record that was said again.
+    again_through: Seq,
 }
 
 #[derive(Debug)]
@@ -35,7 +38,7 @@ impl Retention {
     /// Nothing leaves.
     #[must_use]
     pub fn new(shards: u16) -> Retention {
-        Retention { shards, leaving: None, fresh_bytes: 0, again_bytes: 0 }
+        Retention { shards, leaving: None, fresh_bytes: 0, again_bytes: 0, again_through: Seq(0) }
     }
 
     /// The record to be appended, if segments are to leave.
@@ -44,7 +47,8 @@ impl Retention {
             return None;
         }
         let pays = self.fresh_bytes >= self.again_bytes;
-        let aged = segments.aged(wall, retain.age_ms.saturating_mul(if pays { 1 } else { 2 }));
+        let age_ms = retain.age_ms.saturating_mul(if pays { 1 } else { 2 });
+        let aged = segments.aged(wall, age_ms).filter(|used| pays || used.last >= self.again_through);
         let excess = segments.excess(retain, self.again_bytes).filter(|_| pays);
         let oldest = aged.into_iter().chain(excess).max_by_key(|used| used.id)?;
         (self.fresh_bytes, self.again_bytes) = (0, 0);
@@ -55,10 +59,13 @@ impl Retention {
         Some(Record { header, origin: Origin::NOBODY, body: Body::Retire { through } })
     }
 
-    /// A record was appended. When it is the last answer: the oldest segment that is still needed.
-    pub fn appended(&mut self, record: &Record) -> Option<u64> {
+    /// A record was appended under this number. When it is the last answer: the oldest segment that is still needed.
+    pub fn appended(&mut self, seq: Seq, record: &Record) -> Option<u64> {
         match &record.body {
-            Body::Carried { change, .. } => self.again_bytes += change.len() as u64,
+            Body::Carried { change, .. } => {
+                self.again_bytes += change.len() as u64;
+                self.again_through = seq;
+            }
             Body::Change(_, change) => self.fresh_bytes += change.len() as u64,
             Body::Event(event) => self.fresh_bytes += event.bytes(),
             Body::Repeat { .. } | Body::Epoch { .. } | Body::Retire { .. } | Body::Retired { .. } => {}
@@ -91,16 +98,16 @@ mod tests {
         let mut retention = Retention::new(1);
         let header =
             Header { version: VERSION, wall: Wall(0), actor: Actor::Server("log"), trace: None, kept: true };
-        let append = |retention: &mut Retention, body| {
-            retention.appended(&Record { header: header.clone(), origin: Origin::NOBODY, body })
+        let append = |retention: &mut Retention, seq, body| {
+            retention.appended(Seq(seq), &Record { header: header.clone(), origin: Origin::NOBODY, body })
         };
         let change = |bytes: usize| vec![0; bytes].into_boxed_slice();
-        // Which segments are left after one look, when 3,000 bytes of live state are said again.
+        // Which segments are left after one look, when 3,000 bytes of live state are said again, as record 9.
         let look = |retention: &mut Retention, segments: &mut Segments, wall| {
             if let Some(asked) = retention.ask(segments, Wall(wall), retain) {
                 let Body::Retire { through } = asked.body else { panic!("it asks for that") };
-                append(retention, Body::Carried { through, part: "sep", change: change(3_000) });
-                let left = append(retention, Body::Retired { through, shard: ShardId(0) });
+                append(retention, 9, Body::Carried { through, part: "sep", change: change(3_000) });
+                let left = append(retention, 10, Body::Retired { through, shard: ShardId(0) });
                 segments.forget_before(left.unwrap());
             }
             segments.iter().map(|used| used.id).collect::<Vec<_>>()
@@ -108,13 +115,20 @@ mod tests {
         assert_eq!(look(&mut retention, &mut segments, 0), [3, 4], "as many as are too many");
         (5..=7).for_each(|id| open(&mut segments, id));
         assert_eq!(look(&mut retention, &mut segments, 0), [3, 4, 5, 6, 7], "nothing new has come");
-        append(&mut retention, Body::Change("sep", change(2_999)));
+        append(&mut retention, 8, Body::Change("sep", change(2_999)));
         assert_eq!(look(&mut retention, &mut segments, 0), [3, 4, 5, 6, 7]);
-        append(&mut retention, Body::Change("sep", change(1)));
+        append(&mut retention, 8, Body::Change("sep", change(1)));
         assert_eq!(look(&mut retention, &mut segments, 0), [7], "the live state alone is too much");
         open(&mut segments, 8);
         assert_eq!(look(&mut retention, &mut segments, 999), [7, 8], "old, and nothing new has come");
-        assert_eq!(look(&mut retention, &mut segments, 1_000), [8], "very old");
+        assert_eq!(
+            look(&mut retention, &mut segments, 1_000),
+            [7, 8],
+            "it would be said again for these alone"
+        );
+        open(&mut segments, 9);
+        assert_eq!(look(&mut retention, &mut segments, 999), [7, 8, 9]);
+        assert_eq!(look(&mut retention, &mut segments, 1_000), [9], "very old, and all that was said again");
     }
 
     #[test]
@@ -132,10 +146,10 @@ mod tests {
             let body = Body::Retired { through: Seq(through), shard: ShardId(shard) };
             Record { body, ..asked.clone() }
         };
-        assert_eq!(retention.appended(&answer(9, 1)), None);
-        assert_eq!(retention.appended(&answer(9, 1)), None);
-        assert_eq!(retention.appended(&answer(8, 0)), None);
-        assert_eq!(retention.appended(&asked), None);
-        assert_eq!(retention.appended(&answer(9, 0)), Some(5));
+        assert_eq!(retention.appended(Seq(10), &answer(9, 1)), None);
+        assert_eq!(retention.appended(Seq(11), &answer(9, 1)), None);
+        assert_eq!(retention.appended(Seq(12), &answer(8, 0)), None);
+        assert_eq!(retention.appended(Seq(13), &asked), None);
+        assert_eq!(retention.appended(Seq(14), &answer(9, 0)), Some(5));
     }
 }

@@ -146,8 +146,10 @@ impl Log {
         for (first, batch) in self.batches.drain(..) {
             self.writer.append(first, &batch);
             // What was carried stands before the last answer, so it is appended by now.
-            for oldest in batch.iter().filter_map(|record| self.retention.appended(record)) {
-                self.writer.retire_before(oldest);
+            for (seq, record) in (first.0..).map(Seq).zip(batch.iter()) {
+                if let Some(oldest) = self.retention.appended(seq, record) {
+                    self.writer.retire_before(oldest);
+                }
             }
         }
     }

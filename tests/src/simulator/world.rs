@@ -194,8 +194,12 @@ impl World {
             assert_eq!(stats.call_connections_open, 0, "nobody is called, and shard {at} holds connections");
         }
         self.stop();
-        self.pass(60_000);
-        assert!(self.server.is_none(), "a stop ends");
+        let end = self.now.mono.0 + CALM_MS;
+        while self.server.is_some() && self.now.mono.0 < end {
+            self.pass(1_000);
+        }
+        assert!(self.server.is_none(), "a stop ends; the log is idle: {}", self.log_is_idle());
+        self.pass(1_000);
         assert!(self.net.is_empty(), "{} connections are left behind", self.net.len());
     }
 

@@ -7,6 +7,9 @@ use super::connection::Connection;
 use crate::memory::read::{Reply, take_reply};
 use crate::memory::write::request;
 
+/// Events of one publisher.
+const MUCH: u64 = 3_000;
+
 /// Events of one batch at most.
 const BATCH_MAX: u64 = 8;
 
@@ -95,7 +98,9 @@ impl Publisher {
                 for ((key, _), seq) in self.batch.drain(..).zip(seqs) {
                     io.books.acknowledge(key, offhook_core::Seq(seq));
                 }
-                self.not_before = io.now + io.rng.below(self.think_ms + 1);
+                // Whoever has said much slows down, for a seed to have an end.
+                let think_ms = if self.next > MUCH { self.think_ms.max(1_000) } else { self.think_ms };
+                self.not_before = io.now + io.rng.below(think_ms + 1);
             }
             503 => {
                 io.books.seen.busy += 1;
