@@ -109,6 +109,10 @@ impl Feed {
         let mut at = self.end();
         for run in self.runs.iter().rev() {
             let run = run.start.max(arena.start())..run.end;
+            if run.is_empty() {
+                // This one and all before it left the arena.
+                break;
+            }
             if run.end - run.start > left {
                 let earliest = run.end - left;
                 let begins = arena.frames_from(earliest).map(|(_, frame)| frame.start);
@@ -181,7 +185,19 @@ mod tests {
         {
             assert_eq!(feed.position_of_newest_bytes(bytes, &arena), place, "the newest {bytes} bytes");
         }
-        for (cursor, left) in [(0, 4), (10, 3), (20, 2), (30, 2), (40, 1), (50, 0)] {
+        for (cursor, runs, left) in [
+            (0, "[0..20, 30..50]", 4),
+            (10, "[10..20, 30..50]", 3),
+            (20, "[30..50]", 2),
+            (30, "[30..50]", 2),
+            (40, "[40..50]", 1),
+            (50, "[]", 0),
+        ] {
+            assert_eq!(
+                format!("{:?}", feed.runs_from(cursor, &arena).collect::<Vec<_>>()),
+                runs,
+                "from {cursor}"
+            );
             assert_eq!(feed.frames_from(cursor, &arena), left, "from {cursor}");
         }
         for (cursor, bytes, reached) in [
@@ -196,6 +212,24 @@ mod tests {
             (50, 0, (50, 0)),
         ] {
             assert_eq!(feed.advance(cursor, bytes, &arena), reached, "{bytes} bytes from {cursor}");
+        }
+    }
+
+    /// The newest, where the arena has let go of a part or of all that the feed still notes.
+    #[test]
+    fn places_in_a_feed_that_is_partly_gone() {
+        for (mine, of_one, of_many, of_few_bytes, of_many_bytes) in [
+            ("++++", 30, 10, 30, 10),
+            ("+++-", 20, 10, 20, 10),
+            ("+-+--", 20, 10, 20, 20),
+            ("++----", 20, 20, 20, 20),
+            ("+-+----", 30, 30, 30, 30),
+        ] {
+            let (feed, arena) = fed(mine, 3, 9);
+            let found = [1, 9].map(|count| feed.position_of_newest(count, &arena));
+            assert_eq!(found, [of_one, of_many], "{mine}");
+            let found = [10, 99].map(|bytes| feed.position_of_newest_bytes(bytes, &arena));
+            assert_eq!(found, [of_few_bytes, of_many_bytes], "{mine}");
         }
     }
 

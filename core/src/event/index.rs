@@ -302,6 +302,62 @@ mod tests {
         }
     }
 
+    /// A view of one clause, such as `a=x a=y.* b=z`; a property whose value ends with `?` may be absent.
+    fn clause(text: &str) -> Arc<View> {
+        let tests = text.split_whitespace().map(|test| test.split_once('=').unwrap());
+        let mut clause: Clause = tests
+            .clone()
+            .map(|(name, value)| (name.to_owned(), Pattern::with_wildcards(value.trim_end_matches('?'))))
+            .collect();
+        tests.filter(|(_, value)| value.ends_with('?')).for_each(|(name, _)| clause.or_absent(name));
+        Arc::new(View::new(vec![clause]))
+    }
+
+    /// Which property a clause waits for when those before it are there.
+    #[test]
+    fn a_clause_is_posted_where_the_fewest_wait() {
+        for (before, new, posted) in [
+            ("", "a=x b=x", Some("a")),
+            ("a=x", "a=x b=x", Some("b")),
+            ("a=y", "a=x b=x", Some("a")),
+            ("a=x", "a=x b=x b=y", Some("b")),
+            ("a=x, b=x, b=x", "a=x b=x", Some("a")),
+            ("a=x.*", "a=x.* b=x.*", Some("b")),
+            ("a=*", "a=* b=*", Some("b")),
+            ("", "a=x.* b=x", Some("b")),
+            ("b=x, b=x", "a=* b=x", Some("b")),
+            ("", "a=x a=y b=x", Some("b")),
+            ("", "appid=x b=x", Some("b")),
+            ("b=x", "appid=x b=x", Some("appid")),
+            ("", "a=x? b=x", Some("b")),
+            ("", "a=x?", None),
+            ("", "", None),
+        ] {
+            let mut index = Index::new(7);
+            for (text, number) in before.split(',').filter(|text| !text.is_empty()).zip(1..) {
+                index.insert(number, &clause(text));
+            }
+            index.insert(0, &clause(new));
+            let clause = &index.clauses[index.views[&0]];
+            let found = clause.under.map(|under| &*clause.clause().tests()[under as usize].0);
+            assert_eq!(found, posted, "{before}; {new}");
+        }
+    }
+
+    /// Values are cut at the lengths of prefixes that are there, and nowhere else.
+    #[test]
+    fn lengths_go_with_the_last_prefix_that_has_them() {
+        let mut index = Index::new(7);
+        let views = ["a=x.*", "a=x.*", "a=y.*", "a=long.*"];
+        for (number, text) in (0..).zip(views) {
+            index.insert(number, &clause(text));
+        }
+        for (gone, left) in [(0, "{2: 2, 5: 1}"), (1, "{2: 1, 5: 1}"), (2, "{5: 1}")] {
+            index.remove(gone);
+            assert_eq!(format!("{:?}", index.properties["a"].lengths), left, "without {gone}");
+        }
+    }
+
     fn view() -> impl Strategy<Value = View> {
         let test = ("[abc]", "[xy](\\.[xy])?(\\.\\*)?|\\*", prop::bool::weighted(0.2));
         let clause = proptest::collection::vec(test, 0..4).prop_map(|tests| {
