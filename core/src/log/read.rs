@@ -70,6 +70,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn enough_is_enough() {
+        let disk = Disk::with(3, true);
+        let groups = &disk.files[&1][segment::HEAD_BYTES..];
+        let first = group::size(groups).unwrap();
+        let mut read = Read::new(Seq(1), 1);
+        assert_eq!((read.next(), read.receive(1, segment::HEAD_BYTES as u64, groups)), (Some(Seq(1)), first));
+        assert_eq!((read.next(), read.into_records().len()), (None, 1));
+    }
+
+    #[test]
+    fn goes_on_behind_a_segment_without_anything_more() {
+        let mut read = Read::new(Seq(3), 1);
+        for (last, next) in [(9, 9), (1, 9)] {
+            read.skip_to(Seq(last));
+            assert_eq!(read.next(), Some(Seq(next)));
+        }
+    }
+
+    #[test]
     fn reads_from_a_number_on_in_steps_and_over_segments() {
         let mut disk = Disk::default();
         let mut writer = disk.start(2_000, 100);

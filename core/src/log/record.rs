@@ -128,3 +128,20 @@ impl fmt::Display for Actor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn actors_are_told_in_words() {
+        let peer = [192, 0, 2, 1].into();
+        for (actor, text) in [
+            (Actor::Address(peer), "192.0.2.1"),
+            (Actor::Named(peer, "ann".into()), "ann of 192.0.2.1"),
+            (Actor::Server("expiry"), "expiry"),
+        ] {
+            assert_eq!(actor.to_string(), text);
+        }
+    }
+}

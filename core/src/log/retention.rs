@@ -85,6 +85,23 @@ impl Retention {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{Data, Event};
+
+    fn event() -> Event {
+        Event {
+            id: "1".into(),
+            id_given: true,
+            source: "s".into(),
+            event_type: "t".into(),
+            subject: None,
+            time: "2026-01-01T00:00:00Z".into(),
+            wall: Wall(0),
+            content_type: None,
+            schema: None,
+            extensions: Vec::new(),
+            data: Data::None,
+        }
+    }
 
     #[test]
     fn live_state_beyond_the_size_is_not_said_again_for_ever() {
@@ -115,7 +132,10 @@ mod tests {
         assert_eq!(look(&mut retention, &mut segments, 0), [3, 4], "as many as are too many");
         (5..=7).for_each(|id| open(&mut segments, id));
         assert_eq!(look(&mut retention, &mut segments, 0), [3, 4, 5, 6, 7], "nothing new has come");
-        append(&mut retention, 8, Body::Change("sep", change(2_999)));
+        let event = event();
+        let bytes = event.bytes() as usize;
+        append(&mut retention, 8, Body::Event(event.into()));
+        append(&mut retention, 8, Body::Change("sep", change(2_999 - bytes)));
         assert_eq!(look(&mut retention, &mut segments, 0), [3, 4, 5, 6, 7]);
         append(&mut retention, 8, Body::Change("sep", change(1)));
         assert_eq!(look(&mut retention, &mut segments, 0), [7], "the live state alone is too much");

@@ -126,4 +126,14 @@ mod tests {
             assert_eq!(parse(&flipped, 7), Found::Nothing, "bit {at}");
         }
     }
+
+    #[test]
+    fn a_head_of_a_later_version_is_known_as_such() {
+        let mut bytes = Head { id: 7, epoch: Epoch(3), before_end: 800, before_last: Seq(41) }.bytes();
+        bytes[8..12].copy_from_slice(&(VERSION + 1).to_le_bytes());
+        bytes[12..16].fill(0);
+        let crc = crc32c::crc32c(&bytes);
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(parse(&bytes, 7), Found::Later);
+    }
 }

@@ -144,7 +144,8 @@ mod tests {
         segments.open(1, Seq(0));
         segments.wrote_at(Wall(100));
         segments.synced(Some(Seq(1)), Seq(10), 64, 1_000);
-        segments.synced(Some(Seq(11)), Seq(20), 1_000, MARK_BYTES + 64);
+        segments.synced(Some(Seq(11)), Seq(20), 1_000, MARK_BYTES + 40);
+        segments.synced(Some(Seq(21)), Seq(24), MARK_BYTES + 40, MARK_BYTES + 64);
         segments.synced(Some(Seq(25)), Seq(30), MARK_BYTES + 64, 2 * MARK_BYTES);
         segments.open(2, Seq(30));
         segments.wrote_at(Wall(200));
@@ -157,7 +158,7 @@ mod tests {
 
     #[test]
     fn readers_begin_before_what_they_look_for() {
-        let segments = segments();
+        let mut segments = segments();
         let start = |segment, offset, end| Some(Start { segment, offset, end });
         for (from, found) in [
             (0, start(1, 64, 2 * MARK_BYTES)),
@@ -170,6 +171,12 @@ mod tests {
         ] {
             assert_eq!(segments.find(Seq(from)), found, "{from}");
         }
+        segments.forget_before(2);
+        assert_eq!(
+            segments.find(Seq(5)),
+            start(3, 64, 200),
+            "a segment without records holds nothing to begin with"
+        );
     }
 
     #[test]

@@ -117,7 +117,16 @@ fn what_a_later_version_wrote_is_passed_over() {
 /// A header whose length takes two bytes; what does not even fit into that is left out.
 #[test]
 fn long_names_and_traces_have_room() {
-    for (length, kept) in [(64, true), (150, true), (300, false)] {
+    for (length, kept, trace) in [
+        // The length of the fields is the last that takes a byte, and the first that takes two.
+        (52, true, Some(55)),
+        (53, true, Some(55)),
+        (176, true, Some(55)),
+        (177, true, None),
+        (234, true, None),
+        (235, false, Some(55)),
+        (300, false, Some(55)),
+    ] {
         let name: Arc<str> = "n".repeat(length).into();
         let peer = IpAddr::from([192, 0, 2, 1]);
         let actor = Actor::Named(peer, Arc::clone(&name));
@@ -128,7 +137,11 @@ fn long_names_and_traces_have_room() {
         encode(&Record { header, origin: Origin::NOBODY, body }, &mut bytes);
         let read = decode(&bytes).unwrap().unwrap();
         let expected = if kept { Actor::Named(peer, name) } else { Actor::Address(peer) };
-        assert_eq!((read.header.actor, read.header.trace.as_deref().map(str::len)), (expected, Some(55)));
+        assert_eq!(
+            (read.header.actor, read.header.trace.as_deref().map(str::len)),
+            (expected, trace),
+            "{length}"
+        );
         assert!(matches!(read.body, Body::Change("xms", change) if *change == [1, 2]));
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::super::disk::{Disk, change};
+use super::super::group::Filling;
 use super::super::writer::{Operation, Outcome, Writer};
 use super::*;
 
@@ -17,6 +18,30 @@ fn an_empty_folder_is_a_log_that_never_began() {
     let recovered = Disk::default().recover().unwrap();
     assert!(recovered.end.is_none() && !recovered.torn);
     assert_eq!((recovered.last, recovered.oldest, recovered.epoch), (Seq(0), 1, Epoch(0)));
+}
+
+/// What a start finds of the segments is what the one before knew of them, its places to begin with included.
+#[test]
+fn the_segments_are_known_as_they_were() {
+    let mut disk = Disk::default();
+    let mut writer = disk.start(1 << 20, 1);
+    for n in 1..=30 {
+        writer.append(Seq(n), &[change(&[n as u8; 50_000])]);
+        disk.run(&mut writer);
+        if n % 6 == 0 {
+            writer.mark();
+            disk.run(&mut writer);
+        }
+    }
+    let recovered = disk.recover().unwrap();
+    assert!(recovered.segments.iter().eq(writer.segments().iter()));
+    assert_eq!((recovered.beginning, recovered.records, recovered.skipped), (None, 30, 0));
+    for n in 1..=30 {
+        let start = writer.segments().find(Seq(n)).unwrap();
+        let rest = &disk.files[&start.segment][start.offset as usize..];
+        let group = group::parse(rest, start.segment, start.offset).unwrap();
+        assert!(n - group.head.first.0 < 6, "{n}");
+    }
 }
 
 /// The last group may be cut at any byte: what was before it stays, and it is cut with no word of damage.
@@ -139,6 +164,52 @@ fn a_missing_segment_is_named() {
     assert_eq!(short.read().unwrap_err().segment, 2);
 }
 
+/// A group that passes its checksum, and that no writer wrote so.
+#[test]
+fn what_a_sound_group_says_is_held_against_what_is_there() {
+    let known = change(b"known");
+    let mut later = (*known).clone();
+    later.header.version += 1;
+    for (durable, found) in
+        [(0, Ok((Seq(2), 1, 1))), (1, Err("record 1 was acknowledged, and record 0 is the last before it"))]
+    {
+        let head = segment::Head { id: 1, epoch: Epoch(1), before_end: 0, before_last: Seq(0) };
+        let mut group = Filling::new(Vec::new());
+        group.push(Seq(1), &known);
+        group.push(Seq(2), &later);
+        group.seal(1, first_offset(), Seq(3), Seq(durable), 1);
+        let mut disk = Disk::default();
+        disk.files.insert(1, [&head.bytes()[..], group.bytes()].concat());
+        let recovered = disk.recover().map(|found| (found.last, found.records, found.skipped));
+        assert_eq!(recovered.map_err(|damage| damage.what), found.map_err(str::to_owned));
+    }
+}
+
+#[test]
+fn damage_is_told_with_its_place_and_that_of_its_witness() {
+    let mut disk = Disk::with(3, false);
+    let [_, second, third] = places(&disk)[..] else { panic!("a group a record") };
+    disk.files.get_mut(&1).unwrap()[second as usize] ^= 1;
+    let what = format!(
+        "what follows record 1 cannot be read, and record 3 behind it, at byte {third}, shows that it was acknowledged"
+    );
+    assert_eq!(disk.recover().unwrap_err(), Damage { segment: 1, offset: second, what });
+}
+
+#[test]
+fn records_end_where_the_durable_groups_do() {
+    let disk = Disk::with(3, false);
+    let third = places(&disk)[2];
+    let found: Vec<_> = records(1, &disk.files[&1], third).map(|(seq, _)| seq.0).collect();
+    assert_eq!(found, [1, 2]);
+}
+
+/// Where the groups of the first segment stand.
+fn places(disk: &Disk) -> Vec<u64> {
+    let sizes = groups_from(1, &disk.files[&1], first_offset(), u64::MAX).map(|group| group.size());
+    sizes.scan(first_offset(), |end, size| Some(std::mem::replace(end, *end + size))).collect()
+}
+
 /// A spare segment that was written ahead, whole or in part, is none of the log's.
 #[test]
 fn a_spare_segment_is_not_missed() {
@@ -232,16 +303,19 @@ fn segments_that_were_to_leave_are_left_over() {
     }
     let leaving: Vec<_> = writer.segments().iter().take(4).cloned().collect();
     let through = leaving[3].last;
-    let carried =
-        Record { body: Body::Carried { through, part: "sep", change: [7].into() }, ..(*change(&[])).clone() };
-    writer.append(Seq(21), &[carried.into()]);
+    let carried = |through| {
+        let body = Body::Carried { through, part: "sep", change: [7].into() };
+        Arc::new(Record { body, ..(*change(&[])).clone() })
+    };
+    // The first of them was carried over another beginning.
+    writer.append(Seq(21), &[carried(Seq(3)), carried(through)]);
     writer.retire_before(leaving[3].id + 1);
     let mut left = Vec::new();
     while disk.step(&mut writer) {
         let recovered = disk.recover().unwrap();
         if recovered.oldest > 1 {
             assert_eq!(recovered.beginning.map(|(_, before)| before), Some(through));
-            assert_eq!((recovered.carried.len(), recovered.last), (1, Seq(21)));
+            assert_eq!((recovered.carried.len(), recovered.last), (1, Seq(22)));
             assert_eq!(numbers(&disk).unwrap().first(), Some(&(through.0 + 1)));
             left.push(recovered.left_over);
         }
@@ -250,9 +324,9 @@ fn segments_that_were_to_leave_are_left_over() {
     assert_eq!(left, [&[1, 2, 3, 4][..], &[2, 3, 4], &[3, 4], &[4], &[]]);
     let mut disk = disk.clone();
     let mut writer = disk.start(300, 1);
-    writer.append(Seq(22), &[change(&[22])]);
+    writer.append(Seq(23), &[change(&[23])]);
     disk.run(&mut writer);
-    assert_eq!(numbers(&disk).unwrap().last(), Some(&22));
+    assert_eq!(numbers(&disk).unwrap().last(), Some(&23));
 }
 
 /// A sync failed and the process ended: what it left can be read, and may be gone after the next power cut.

@@ -97,6 +97,8 @@ fn a_retired_segment_is_deleted_after_a_durable_group_said_so() {
     }
     let third = writer.segments().iter().nth(2).unwrap().clone();
     writer.retire_before(third.id);
+    writer.retire_before(1);
+    writer.retire_before(third.id);
     let mut seen = Vec::new();
     loop {
         let wanted = kind(writer.operation());
@@ -106,7 +108,9 @@ fn a_retired_segment_is_deleted_after_a_durable_group_said_so() {
         }
         assert!(disk.recover().is_ok());
     }
-    assert_eq!(seen[seen.len() - 4..], ["sync", "delete", "delete", "none"]);
+    assert_eq!(seen, ["create", "write", "sync", "delete", "delete", "none"]);
+    writer.retire_before(third.id);
+    assert_eq!(kind(writer.operation()), "none", "that was said");
     let found = disk.read().unwrap();
     assert_eq!(found.first().map(|(seq, _)| *seq), Some(third.before.0 + 1));
     let recovered = disk.recover().unwrap();
@@ -131,6 +135,55 @@ fn the_word_that_a_segment_may_go_stands_behind_what_was_appended_before() {
         disk.step(&mut writer);
     }
     assert_eq!(writer.durable(), Seq(11));
+}
+
+/// A mark stands behind what it speaks of, and there is none where nothing was ever written.
+#[test]
+fn a_mark_follows_what_was_appended() {
+    let mut disk = Disk::default();
+    let mut writer = disk.start(10_000, 1_000);
+    writer.mark();
+    assert_eq!(kind(writer.operation()), "none");
+    for (content, operations) in
+        [(Some(b"a"), &["create", "write", "sync", "write", "sync"][..]), (None, &["write", "sync"])]
+    {
+        if let Some(content) = content {
+            writer.append(Seq(1), &[change(content)]);
+        }
+        writer.mark();
+        for wanted in operations {
+            assert_eq!(kind(writer.operation()), *wanted);
+            disk.step(&mut writer);
+        }
+        assert_eq!(kind(writer.operation()), "none");
+    }
+}
+
+/// Groups may fill a segment to its last byte.
+#[test]
+fn a_segment_is_filled_to_its_end() {
+    let group = Disk::with(1, false).recover().unwrap().end.unwrap().offset - segment::HEAD_BYTES as u64;
+    for (bytes, files) in [(2 * group, 1), (2 * group - 1, 2)] {
+        let mut disk = Disk::default();
+        let mut writer = disk.start(segment::HEAD_BYTES as u64 + bytes, 1);
+        for n in 1..=2 {
+            writer.append(Seq(n), &[change(&[n as u8; 30])]);
+            disk.run(&mut writer);
+        }
+        assert_eq!(disk.files.len(), files, "{bytes}");
+    }
+}
+
+/// The next group takes the room of the last one, unless that was much larger than groups are.
+#[test]
+fn the_room_of_a_usual_group_is_used_again() {
+    let mut disk = Disk::default();
+    let mut writer = disk.start(1 << 20, 1_000);
+    for (seq, bytes, kept) in [(1, 500, true), (2, 500, true), (3, 50_000, false)] {
+        writer.append(Seq(seq), &[change(&vec![1; bytes])]);
+        disk.run(&mut writer);
+        assert_eq!(writer.room.capacity() > 500, kept, "{bytes}");
+    }
 }
 
 /// Deleting comes before further groups, so that a busy log does not grow.
