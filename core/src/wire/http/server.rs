@@ -413,3 +413,6 @@ impl Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
