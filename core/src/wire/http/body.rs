@@ -226,7 +226,9 @@ mod tests {
         check(b"5\r\nhello\r\n0\r\n\r\nGET", Ok((b"hello", 3)));
         check(b"3;a=b\r\nabc\r\n1 ;x\r\nd\r\n00\r\nT: v\r\nU: w\r\n\r\n", Ok((b"abcd", 0)));
         check(b"A\r\n0123456789\r\n0\r\n\r\n", Ok((b"0123456789", 0)));
+        check(b"3 \r\nabc\r\n0\t\r\n\r\n", Ok((b"abc", 0)));
         check(b"\r\n", Err("size"));
+        check(b"3 x\r\n", Err("size"));
         check(b";x\r\n", Err("size"));
         check(b"g\r\n", Err("size"));
         check(b"-1\r\n", Err("size"));
@@ -246,6 +248,11 @@ mod tests {
         check(b"0\r\nT: \x7f\r\n\r\n", Err("trailer"));
         check(b"0\r\nT:\r\nU-1:\t\xC3\xBC\r\n\r\n", Ok((b"", 0)));
         check(format!("0\r\n{}", "T: v\r\n".repeat(20)).as_bytes(), Err("too long"));
+        // 64 bytes, with the end of the line or of the trailer.
+        check(format!("1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(60)).as_bytes(), Ok((b"x", 0)));
+        check(format!("1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(61)).as_bytes(), Err("too long"));
+        check(format!("0\r\nT:{}\r\n\r\n", "v".repeat(55)).as_bytes(), Ok((b"", 0)));
+        check(format!("0\r\nT:{}\r\n\r\n", "v".repeat(56)).as_bytes(), Err("too long"));
     }
 
     #[test]
@@ -262,6 +269,23 @@ mod tests {
         assert_eq!(decode(Framing::Length(3), &[b"ab", b"cd"]), Ok((b"abc".to_vec(), true, 3)));
         assert_eq!(decode(Framing::Length(0), &[b"ab"]), Ok((vec![], true, 0)));
         assert_eq!(decode(Framing::Length(9), &[b"ab"]), Ok((b"ab".to_vec(), false, 2)));
+    }
+
+    #[test]
+    fn what_is_certainly_to_come() {
+        for (framing, input, left) in [
+            (Framing::Length(0), "", 0),
+            (Framing::Length(7), "", 7),
+            (Framing::Length(7), "hello", 2),
+            (Framing::Chunked, "", 0),
+            (Framing::Chunked, "a", 10),
+            (Framing::Chunked, "a ;x\r\nhello", 5),
+            (Framing::Chunked, "5\r\nhello\r\n", 0),
+        ] {
+            let mut body = Body::new(framing, 64);
+            body.receive(input.as_bytes(), u64::MAX, |_| {}).unwrap();
+            assert_eq!(body.announced(), left, "{framing:?} {input}");
+        }
     }
 
     #[test]

@@ -196,6 +196,7 @@ mod tests {
             ("Forwarded: for=\"192.0.2.43\n", Err("malformed")),
             ("Forwarded: for=[::1]\n", Err("malformed")),
             ("Forwarded: for\n", Err("malformed")),
+            ("Forwarded: b(y=10.0.0.1\n", Err("malformed")),
             ("Forwarded: for=192.0.2.1;for=192.0.2.2\n", Err("malformed")),
             ("Forwarded: for=192.0.2.1 for=192.0.2.2\n", Err("malformed")),
             // What the proxy adds beside what the client brought.

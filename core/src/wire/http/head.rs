@@ -298,6 +298,8 @@ mod tests {
             ("GET http://h:1/a?b HTTP/1.1\r\nHost: h\r\n\r\n", plain("GET /a b")),
             ("GET http://h HTTP/1.1\r\nHost: h\r\n\r\n", plain("GET / ")),
             ("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", plain("OPTIONS * ")),
+            // RFC 9112 section 2.2: an empty line before the request line.
+            ("\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", plain("GET / ")),
             // RFC 9112 section 2.2: bare LF, and a CR alone.
             ("GET / HTTP/1.1\nHost: a\n\n", Err(400)),
             ("GET / HTTP/1.1\r\nHost: a\n\r\n", Err(400)),
@@ -305,6 +307,8 @@ mod tests {
             // Section 3: the request line.
             ("get\r\n\r\n", Err(400)),
             ("GET a HTTP/1.1\r\nHost: a\r\n\r\n", Err(400)),
+            ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", Err(400)),
+            ("OPTIONS a HTTP/1.1\r\nHost: a\r\n\r\n", Err(400)),
             ("GET /#f HTTP/1.1\r\nHost: a\r\n\r\n", Err(400)),
             ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", Err(505)),
             ("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", Err(501)),
@@ -359,9 +363,37 @@ mod tests {
     }
 
     #[test]
+    fn what_a_head_says() {
+        for (text, host, is_head, expects_continue) in [
+            ("GET / HTTP/1.1\r\nHost: a:1\r\n\r\n", Some("a:1"), false, false),
+            ("HEAD / HTTP/1.1\r\nHost:\r\n\r\n", None, true, false),
+            ("HEAD http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", Some("b"), true, false),
+            ("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\n\r\n", Some("a"), false, false),
+            (
+                "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n",
+                Some("a"),
+                false,
+                true,
+            ),
+            ("PUT / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n", None, false, false),
+        ] {
+            let head = parse(text.as_bytes(), 100).unwrap();
+            assert_eq!(
+                (head.host, head.is_head(), head.expects_continue),
+                (host, is_head, expects_continue),
+                "{text:?}"
+            );
+        }
+        let head = parse(b"GET / HTTP/1.0\r\nX-a: 1\r\nx-A:  2 \r\nY:\r\n\r\n", 100).unwrap();
+        assert_eq!(["x-a", "y", "z"].map(|name| head.field(name)), [Some("1"), Some(""), None]);
+        assert_eq!(head.fields(), [("X-a", "1"), ("x-A", "2"), ("Y", "")]);
+    }
+
+    #[test]
     fn limits_are_431() {
         let long = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(200));
         let mut end = HeadEnd::default();
+        assert!(matches!(end.find(&long.as_bytes()[..100], 100), Step::More));
         assert!(matches!(end.find(long.as_bytes(), 100), Step::Fault(Fault { status: 431, .. })));
         let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(20));
         assert_eq!(parse(many.as_bytes(), 10).unwrap_err().status, 431);

@@ -206,5 +206,50 @@ mod tests {
             "HTTP/1.1 200 OK\r\nDate: Tue, 03 Nov 2015 14:37:11 GMT\r\nServer: offhook\r\n\
              Content-Type: text/plain\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nhi",
         );
+        for (close, keep_alive) in [(true, true), (false, false), (true, false)] {
+            check(
+                Reply { close, ..Reply::empty(404) },
+                Asked { keep_alive, ..asked },
+                "HTTP/1.1 404 Not Found\r\nDate: Tue, 03 Nov 2015 14:37:11 GMT\r\nServer: offhook\r\n\
+                 Content-Length: 0\r\nConnection: close\r\n\r\n",
+            );
+        }
+    }
+
+    /// RFC 9112 sections 6.1 and 9.6, RFC 6455 section 4.2.2.
+    #[test]
+    fn heads_of_what_has_no_end() {
+        let fields = [("X", "a\r\nb".to_owned())];
+        for (http11, framing) in [(true, "Transfer-Encoding: chunked"), (false, "Connection: close")] {
+            let mut out = Vec::new();
+            write_stream_head("text/event-stream", &fields, http11, "today", &mut out);
+            let expected = format!(
+                "HTTP/1.1 200 OK\r\nDate: today\r\nServer: offhook\r\nContent-Type: text/event-stream\r\nX: ab\r\n\
+                 {framing}\r\n\r\n"
+            );
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+        let mut out = Vec::new();
+        write_upgrade_head("accepted", &fields, "today", &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "HTTP/1.1 101 Switching Protocols\r\nDate: today\r\nServer: offhook\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Accept: accepted\r\nX: ab\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn phrases() {
+        let known = "100 Continue, 101 Switching Protocols, 200 OK, 201 Created, 202 Accepted, 204 No Content, \
+                     400 Bad Request, 401 Unauthorized, 403 Forbidden, 404 Not Found, 405 Method Not Allowed, \
+                     406 Not Acceptable, 408 Request Timeout, 409 Conflict, 413 Content Too Large, \
+                     415 Unsupported Media Type, 417 Expectation Failed, 422 Unprocessable Content, \
+                     426 Upgrade Required, 429 Too Many Requests, 431 Request Header Fields Too Large, \
+                     500 Internal Server Error, 501 Not Implemented, 503 Service Unavailable, \
+                     505 HTTP Version Not Supported, 299 Unknown";
+        for line in known.split(", ") {
+            let (status, words) = line.split_once(' ').unwrap();
+            assert_eq!(phrase(status.parse().unwrap()), words);
+        }
     }
 }

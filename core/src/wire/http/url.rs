@@ -231,5 +231,37 @@ mod tests {
             assert_eq!(fault.at, at, "{text}: {fault}");
             assert!(fault.reason.contains(part), "{text}: {fault}");
         }
+        let fault = UrlFault { at: 8, reason: "the host is missing" };
+        assert_eq!(fault.to_string(), "at character 8: the host is missing");
+    }
+
+    /// RFC 1035 section 2.3.4.
+    #[test]
+    fn names_have_bounds() {
+        let label = "a".repeat(63);
+        let name = [&label[..], &label, &label, &label[..61]].join(".");
+        for (host, taken) in [
+            (label.clone(), true),
+            (format!("{label}a"), false),
+            (name.clone(), true),
+            (format!("{name}."), true),
+            (format!("{name}a"), false),
+        ] {
+            assert_eq!(Url::parse(&format!("http://{host}/")).is_ok(), taken, "{host}");
+        }
+    }
+
+    #[test]
+    fn what_a_url_says() {
+        for (text, has_query, address) in [
+            ("http://h/a", false, None),
+            ("http://h/a?", true, None),
+            ("http://192.0.2.1/?b", true, Some("192.0.2.1")),
+            ("http://[2001:db8::1]", false, Some("2001:db8::1")),
+        ] {
+            let url = Url::parse(text).unwrap();
+            let address = address.map(|address| address.parse::<IpAddr>().unwrap());
+            assert_eq!((url.has_query(), url.address()), (has_query, address), "{text}");
+        }
     }
 }
