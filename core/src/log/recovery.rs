@@ -223,6 +223,11 @@ impl Recovery {
                     "record {durable} was acknowledged, and record {last} is the last before it"
                 ));
             }
+            if head.oldest > id {
+                // Believed, it would take this segment itself for one that is left over.
+                let first = segment::name(head.oldest);
+                return damage(format!("it says that the log begins with {first}, which comes after it"));
+            }
             for record in group.records() {
                 let Ok((seq, _, record)) = record else {
                     return damage(format!("a record after {} makes no sense", self.last));

@@ -170,14 +170,16 @@ fn what_a_sound_group_says_is_held_against_what_is_there() {
     let known = change(b"known");
     let mut later = (*known).clone();
     later.header.version += 1;
-    for (durable, found) in
-        [(0, Ok((Seq(2), 1, 1))), (1, Err("record 1 was acknowledged, and record 0 is the last before it"))]
-    {
+    for (durable, oldest, found) in [
+        (0, 1, Ok((Seq(2), 1, 1))),
+        (1, 1, Err("record 1 was acknowledged, and record 0 is the last before it")),
+        (0, 2, Err("it says that the log begins with 00000002.log, which comes after it")),
+    ] {
         let head = segment::Head { id: 1, epoch: Epoch(1), before_end: 0, before_last: Seq(0) };
         let mut group = Filling::new(Vec::new());
         group.push(Seq(1), &known);
         group.push(Seq(2), &later);
-        group.seal(1, first_offset(), Seq(3), Seq(durable), 1);
+        group.seal(1, first_offset(), Seq(3), Seq(durable), oldest);
         let mut disk = Disk::default();
         disk.files.insert(1, [&head.bytes()[..], group.bytes()].concat());
         let recovered = disk.recover().map(|found| (found.last, found.records, found.skipped));
