@@ -180,6 +180,7 @@ impl Outbox {
     }
 
     pub(super) fn forget(&mut self, id: uuid::Uuid) -> bool {
+        self.forgetting.remove(&id);
         self.dead.remove(id).is_some()
     }
 
@@ -191,23 +192,23 @@ impl Outbox {
         }
         let bound = &hub.config.outbox.dead_letters;
         let count = usize::try_from(bound.count).unwrap_or(usize::MAX);
-        let excess = self.dead.len().saturating_sub(count).saturating_sub(self.forgetting);
+        let excess = self.dead.len().saturating_sub(count).saturating_sub(self.forgetting.len());
         let wall = hub.now.wall;
-        let ids: Vec<_> = self
-            .dead
-            .after(None)
-            .skip(self.forgetting)
-            .enumerate()
-            .take_while(|(at, letter)| *at < excess || wall.since(letter.died) > bound.age_ms)
-            .map(|(_, letter)| letter.id)
-            .collect();
-        let oldest = self.dead.after(None).nth(self.forgetting + ids.len());
-        if let Some(oldest) = oldest {
-            let left = bound.age_ms.saturating_sub(wall.since(oldest.died));
+        let mut rest =
+            self.dead.after(None).filter(|letter| !self.forgetting.contains(&letter.id)).peekable();
+        let mut ids = Vec::new();
+        while let Some(letter) =
+            rest.next_if(|letter| ids.len() < excess || wall.since(letter.died) > bound.age_ms)
+        {
+            ids.push(letter.id);
+        }
+        let left = rest.next().map(|oldest| bound.age_ms.saturating_sub(wall.since(oldest.died)));
+        drop(rest);
+        if let Some(left) = left {
             self.wake_for_dead(hub, left);
         }
         if !ids.is_empty() {
-            self.forgetting += ids.len();
+            self.forgetting.extend(&ids);
             append(hub, &Change::Forgotten { ids, bound: true });
         }
     }

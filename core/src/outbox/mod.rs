@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use foldhash::quality::FixedState;
+use uuid::Uuid;
 
 pub use lane::Breaker;
 
@@ -80,7 +81,7 @@ pub struct Outbox {
     /// What destinations were before they changed, as far back as the log goes.
     past: Past,
     /// Dead letters that are to be forgotten by a record that is on its way.
-    forgetting: usize,
+    forgetting: BTreeSet<Uuid>,
     /// Dead letters that were forgotten because of the bound.
     pub forgotten: u64,
     /// When a deadline looks for dead letters that have become too old.
@@ -260,7 +261,7 @@ impl Outbox {
             busy: BTreeSet::new(),
             ending: false,
             past: Past::default(),
-            forgetting: 0,
+            forgetting: BTreeSet::new(),
             forgotten: 0,
             dead_armed: Mono::NEVER,
             removed: BTreeMap::new(),
@@ -361,9 +362,6 @@ impl Outbox {
                 Applied::Letters(redriven, all - redriven)
             }
             Change::Forgotten { ids, bound } => {
-                if bound {
-                    self.forgetting = self.forgetting.saturating_sub(ids.len());
-                }
                 let all = ids.len();
                 let gone = ids.into_iter().filter(|id| self.forget(*id)).count();
                 if bound && !hub.recovering {

@@ -57,15 +57,18 @@ fn r19_dead_at_once() {
 fn r20_given_up_and_sent_again() {
     let mut rig = Rig::with(r#"{"give_up_after_ms": 5000}"#);
     let seq = rig.publish("a");
+    let bytes = rig.outbox(0).pending_bytes();
     rig.answer(0, 500);
     rig.pass(1_300);
     rig.answer(0, 500);
     rig.pass(2_500);
     rig.answer(0, 502);
     assert_eq!(rig.dead(), [(seq, 3, "answered 502".to_owned())]);
+    assert!(bytes > 0 && rig.outbox(0).pending_bytes() == 0 && !rig.outbox(0).dead().is_empty());
     let id = rig.outbox(0).dead().after(None).next().unwrap().id;
     rig.change(&Change::Redriven { ids: vec![id] });
-    assert!(rig.dead().is_empty());
+    assert!(rig.dead().is_empty() && rig.outbox(0).dead().is_empty());
+    assert_eq!(rig.outbox(0).pending_bytes(), bytes);
     assert_eq!(rig.made[0].letters, [(seq, 0, id.to_string())], "the same id, and attempts count anew");
     rig.answer(0, 200);
     assert!(rig.pending("d").is_empty());
@@ -268,6 +271,9 @@ fn a_receiver_that_wants_nothing_more_is_disabled_until_it_is_enabled() {
     assert!(rig.dead()[1].2.starts_with("its destination is disabled: answered 410"), "{:?}", rig.dead());
     rig.publish("b");
     assert!(rig.pending("d").is_empty() && rig.made.is_empty());
+    let ids: Vec<Uuid> = rig.outbox(0).dead().after(None).map(|letter| letter.id).collect();
+    rig.change(&Change::Redriven { ids });
+    assert_eq!((rig.dead().len(), rig.made.len()), (2, 0), "they stay dead until it is enabled");
     rig.restart(1);
     rig.publish("b");
     assert!(rig.made.is_empty(), "a restart does not change that");
@@ -343,6 +349,60 @@ fn dead_letters_are_bounded_by_count_and_age() {
     rig.pass(60_000);
     assert!(rig.dead().is_empty());
     assert_eq!(rig.outbox(0).forgotten, 5);
+    assert_eq!(
+        forgotten(&rig),
+        [(ShardId(0), 1), (ShardId(0), 1), (ShardId(0), 1), (ShardId(0), 1), (ShardId(0), 1)]
+    );
+}
+
+/// Who says that dead letters are forgotten, and how many at once.
+fn forgotten(rig: &Rig) -> Vec<(ShardId, usize)> {
+    let said = rig.log.iter().filter_map(|(_, record)| match &record.body {
+        Body::Change(_, bytes) => Some((record.origin.shard, Said::decode(bytes)?)),
+        _ => None,
+    });
+    said.filter_map(|(shard, said)| match said {
+        Said::Change(Change::Forgotten { ids, bound: true }) => Some((shard, ids.len())),
+        _ => None,
+    })
+    .collect()
+}
+
+#[test]
+fn a_dead_letter_stays_for_its_whole_age() {
+    let mut config = Config::default();
+    config.outbox.dead_letters = DeadLetters { age_ms: 60_000, count: 3 };
+    let mut rig = Rig::new(config, 1);
+    rig.put("d", "{}");
+    let die = |rig: &mut Rig| {
+        rig.publish("a");
+        rig.answer(0, 400);
+        rig.dead().len()
+    };
+    assert_eq!(die(&mut rig), 1);
+    rig.pass(60_000);
+    assert_eq!(die(&mut rig), 2);
+    rig.pass(1);
+    assert_eq!(rig.dead().len(), 1);
+    rig.pass(60_000);
+    assert_eq!(rig.dead().len(), 0);
+}
+
+/// What is to be forgotten is said once, also when more dies before that is applied.
+#[test]
+fn dead_letters_are_forgotten_once() {
+    let mut config = Config::default();
+    config.outbox.dead_letters = DeadLetters { age_ms: 60_000, count: 0 };
+    let mut rig = Rig::new(config, 1);
+    for name in ["x", "y", "z"] {
+        rig.put(name, r#"{"max_age_ms": 3000, "concurrency": 1}"#);
+    }
+    rig.publish("a");
+    (0..3).for_each(|_| rig.answer(0, 500));
+    rig.publish("holds");
+    rig.pass(3_500);
+    assert!(rig.dead().is_empty());
+    assert_eq!(forgotten(&rig).iter().map(|(_, count)| count).sum::<usize>(), 3);
 }
 
 #[test]
