@@ -357,15 +357,12 @@ fn dead_letters_are_bounded_by_count_and_age() {
 
 /// Who says that dead letters are forgotten, and how many at once.
 fn forgotten(rig: &Rig) -> Vec<(ShardId, usize)> {
-    let said = rig.log.iter().filter_map(|(_, record)| match &record.body {
-        Body::Change(_, bytes) => Some((record.origin.shard, Said::decode(bytes)?)),
-        _ => None,
-    });
-    said.filter_map(|(shard, said)| match said {
-        Said::Change(Change::Forgotten { ids, bound: true }) => Some((shard, ids.len())),
-        _ => None,
-    })
-    .collect()
+    let of = |record: &Record| {
+        let Body::Change(_, bytes) = &record.body else { return None };
+        let Said::Change(Change::Forgotten { ids, bound: true }) = Said::decode(bytes)? else { return None };
+        Some((record.origin.shard, ids.len()))
+    };
+    rig.log.iter().filter_map(|(_, record)| of(record)).collect()
 }
 
 #[test]
