@@ -94,13 +94,13 @@ impl Engine {
         stats.not_sent(names[usize::from(channel)], NotSent::SlowReader, missed);
     }
 
-    /// If events that a reader had still to get are gone, lets it go on behind them, and tells it.
+    /// If events that a reader had still to get are gone, lets it go on behind them; and tells it what it has missed.
     fn tell_overrun(&mut self, id: ConnId) {
         let Some(conn) = self.hub.conns.get(id) else { return };
         if conn.output.is_overrun(&self.hub.channels, conn.channel()) && self.skips(conn) {
             self.skip_ahead(id);
-            self.tell_missed(id);
         }
+        self.tell_missed(id);
     }
 
     /// Tells a websocket's reader what it missed, before it gets more.

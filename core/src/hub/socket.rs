@@ -152,7 +152,12 @@ impl Hub {
         if !self.conns.get(id).is_some_and(is_open) {
             return;
         }
-        self.unfollow(id);
+        if self.conns.get(id).and_then(|conn| conn.socket.as_ref()).is_some_and(|socket| socket.missed > 0) {
+            // What its reader missed stands before what waits, and nobody has told it: nothing follows the hole.
+            self.leave_feed(id);
+        } else {
+            self.unfollow(id);
+        }
         let deadline = self.now.mono.plus_ms(self.config.limits.ws_close_ms);
         let Some(conn) = self.conns.get_mut(id) else { return };
         let mut close = Vec::new();
@@ -170,15 +175,21 @@ impl Hub {
         self.flush(id);
     }
 
-    /// Ends a websocket after `frame`: its peer has said Close, or broke the protocol. What its feed holds is not sent.
-    pub(crate) fn end_socket(&mut self, id: ConnId, frame: Vec<u8>) {
-        let deadline = self.now.mono.plus_ms(self.config.limits.ws_close_ms);
+    /// Ends a feed here; what it holds is not sent.
+    fn leave_feed(&mut self, id: ConnId) {
         let Hub { conns, channels, .. } = &mut *self;
         let Some(conn) = conns.get_mut(id) else { return };
         let channel = usize::from(conn.channel());
         if let Some(tail) = conn.output.drop_tail(channels.get(channel).map(Channel::arena)) {
             channels[usize::from(tail.channel)].leave(tail.feed, id.slot);
         }
+    }
+
+    /// Ends a websocket after `frame`: its peer has said Close, or broke the protocol. What its feed holds is not sent.
+    pub(crate) fn end_socket(&mut self, id: ConnId, frame: Vec<u8>) {
+        let deadline = self.now.mono.plus_ms(self.config.limits.ws_close_ms);
+        self.leave_feed(id);
+        let Some(conn) = self.conns.get_mut(id) else { return };
         if !frame.is_empty() {
             conn.output.push_bytes(frame);
         }

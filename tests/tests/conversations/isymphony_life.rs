@@ -143,6 +143,28 @@ fn i31_a_slow_reader_that_speaks_is_told_as_well() {
     assert!(texts[0].contains(r#""count":2"#) && texts[1].contains("success"), "{texts:?}");
 }
 
+/// It skips ahead while its socket is full, and before it was told of that it changes its filters, or is closed.
+#[test]
+fn i31_nothing_follows_what_a_slow_reader_missed_before_the_notice() {
+    for closes_instead in [false, true] {
+        let mut world = World::with(with_backlog(3), 1);
+        let slow = listen(&mut world);
+        world.limit_room(slow, 0);
+        publish_all(&mut world, &numbered(0..4));
+        publish_all(&mut world, &numbered(4..5));
+        if closes_instead {
+            world.pass(60_000);
+            world.lift_limit(slow);
+            assert_eq!(closes(&mut world, slow), 1013);
+        } else {
+            world.send_text(slow, DIAL);
+            world.lift_limit(slow);
+            let texts = world.texts(slow);
+            assert!(texts.len() == 5 && texts[0].contains(r#""count":2"#), "{texts:?}");
+        }
+    }
+}
+
 /// A reload that leaves no user opens the door to nobody; who is in stays in.
 #[test]
 fn whoever_came_in_before_the_users_went_stays() {

@@ -90,7 +90,7 @@ impl Webhook {
         } else if io.calm && io.now >= self.look_at {
             self.asked = true;
             let after = self.page.as_ref().map(|page| format!("&after={page}")).unwrap_or_default();
-            self.api.ask(io, get(&format!("/v1/dead-letters?limit=1000&destination={}{after}", self.name)));
+            self.api.ask(io, get(&format!("/v1/dead-letters?limit=100&destination={}{after}", self.name)));
         }
     }
 
