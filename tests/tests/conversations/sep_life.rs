@@ -203,6 +203,27 @@ fn a_restart_shows_the_last_state_at_once() {
 }
 
 #[test]
+fn no_version_is_given_twice_however_often_the_server_starts() {
+    for retired in [false, true] {
+        let mut world = world(1);
+        let path = create(&mut world);
+        tell_text(&mut world, &path, "bill is there");
+        let (made, _) = one_call(&mut world);
+        world.answer(&made, 200);
+        for _ in 0..2 {
+            // What was told of it in this life may be lost, and its callback may have left.
+            world.restart(config());
+            if retired {
+                let last = world.kept_records().last().expect("records").0;
+                world.retire(Seq(last.0 - 1));
+            }
+        }
+        delete(&mut world, &path);
+        last_call(&mut world, 2_002, "deleted");
+    }
+}
+
+#[test]
 fn what_ended_while_the_server_was_down() {
     let mut world = world(1);
     let path = create(&mut world);

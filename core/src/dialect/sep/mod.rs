@@ -52,8 +52,9 @@ pub(super) const NAME: &str = "sep";
 /// The namespace of the API's own elements.
 pub const NAMESPACE: &str = "http://voip.co.uk/api/sep/2009-06";
 
-/// By how much the version of a subscription rises at the first change after a start, beyond the usual one: a callback may
-/// have left whose record was not durable yet. More changes than that are not under way at a time.
+/// By how much the version of a subscription rises at the first change after starts of the server, for each of them and
+/// beyond the usual one: a callback may have left whose record was not durable when the server died. More changes than
+/// that are not under way at a time.
 const RESTART_JUMP: u64 = 1_000;
 
 /// The deadline at which the next subscription expires or is forgotten.
@@ -81,8 +82,6 @@ pub struct Sep {
     ends_armed: Mono,
     /// On shard 0: callbacks that are still to leave.
     calls: Calls,
-    /// On shard 0: those of before this start, of which nothing was told since.
-    resumed: BTreeSet<Uuid>,
 }
 
 /// What came of a change, for whoever asked for it.
@@ -110,7 +109,6 @@ impl Sep {
             ends: BTreeSet::new(),
             ends_armed: Mono::NEVER,
             calls: Calls::new(),
-            resumed: BTreeSet::new(),
         }
     }
 
@@ -182,7 +180,6 @@ impl Sep {
                 if self.known(hub, id).is_some() {
                     self.subscriptions.remove(id);
                     self.calls.remove(id);
-                    self.resumed.remove(&id);
                 }
                 Applied::Nothing
             }
@@ -256,7 +253,7 @@ impl Sep {
         let known = self.subscriptions.get_mut(id);
         let Some(subscription) = known.filter(|s| s.ended.is_none_or(|ended| !ended.over)) else { return };
         // What was told of the versions before a crash may be lost: none of their numbers is given twice.
-        let jump = if versions > 0 && self.resumed.remove(&id) { RESTART_JUMP } else { 0 };
+        let jump = if versions > 0 { subscription.starts * RESTART_JUMP } else { 0 };
         let (step, version) = (subscription.step + 1, subscription.version + versions + jump);
         // The last one goes in any case: there is one of it.
         let has_room = told.last || !hub.outbox_full;
@@ -488,6 +485,14 @@ impl Dialect for Sep {
         self.agent.is_drained()
     }
 
+    /// This start itself is counted in [`Dialect::started`], which stands before the first thing that is told.
+    fn restarted(&mut self, hub: &mut Hub, _record: &Record) {
+        if hub.recovering {
+            let known = self.subscriptions.iter_mut().filter(|s| s.as_of < hub.applied.0);
+            known.for_each(|subscription| subscription.starts += 1);
+        }
+    }
+
     fn started(&mut self, hub: &mut Hub) {
         if hub.place.shard.0 != 0 {
             self.subscriptions.iter_mut().for_each(|subscription| subscription.dialogs = Vec::new());
@@ -496,7 +501,7 @@ impl Dialect for Sep {
         for subscription in self.subscriptions.iter_mut() {
             self.ends.insert((Sep::ends_at(hub, subscription), subscription.id));
             if subscription.ended.is_none_or(|ended| !ended.over) {
-                self.resumed.insert(subscription.id);
+                subscription.starts += 1;
                 self.agent.resume(hub, subscription);
             }
         }

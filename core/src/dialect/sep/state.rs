@@ -38,6 +38,9 @@ pub struct Subscription {
     pub expires: Wall,
     /// How many changes its resources have seen that its client was told of (RFC 4662 section 5.2).
     pub version: u64,
+    /// Starts of the server since the version rose.
+    #[serde(default)]
+    pub starts: u64,
     /// How much was told of it, that which is no news included.
     pub step: u64,
     /// One of each entry, in the order of the request, each followed by those that came in its list.
@@ -220,6 +223,7 @@ impl Subscription {
             notify,
             expires,
             version: 0,
+            starts: 0,
             step: 0,
             resources,
             ended: None,
@@ -287,6 +291,9 @@ impl Subscription {
         let Told { step, version, resources, dropped, last, owed } = told;
         if step <= self.step {
             return false;
+        }
+        if version > self.version {
+            self.starts = 0;
         }
         (self.step, self.version, self.owed) = (step, version, owed);
         for resource in resources {
