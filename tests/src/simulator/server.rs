@@ -161,7 +161,7 @@ impl World {
         for link in ready[first..].iter().chain(&ready[..first]) {
             self.serve(shard, *link);
         }
-        if !self.sabotages(Sabotage::SleepThroughDeadlines) {
+        if !self.is_sabotaged(Sabotage::SleepThroughDeadlines) {
             let now = self.now;
             let engine = self.engine(shard);
             engine.handle_timeout(now);
@@ -190,7 +190,7 @@ impl World {
         let due = engine.poll_timeout().map_or(u64::MAX, |due| due.0.max(now));
         if busy {
             self.wake_shard_soon(shard);
-        } else if due != u64::MAX {
+        } else if due != u64::MAX && !self.is_sabotaged(Sabotage::SleepThroughDeadlines) {
             // A loop that sleeps may sleep a little longer.
             let late = self.rng.below(self.swarm.shard_ms + 1);
             self.wake_shard(shard, due + late);

@@ -436,7 +436,12 @@ impl World {
 
     /// Whether this bug is switched on, and bites: once in a while.
     pub(super) fn sabotages(&mut self, bug: Sabotage) -> bool {
-        self.sabotage == Some(bug) && self.rng.below(8) == 0
+        self.is_sabotaged(bug) && self.rng.below(8) == 0
+    }
+
+    /// Whether this bug is switched on.
+    pub(super) fn is_sabotaged(&self, bug: Sabotage) -> bool {
+        self.sabotage == Some(bug)
     }
 
     /// What has happened.
