@@ -49,7 +49,11 @@ impl Reader {
         self.open = true;
         match self.last {
             None => self.floor = io.books.last(),
-            Some(last) => self.must_gap = io.books.stands_at(last).is_none(),
+            Some(last) => {
+                // What a gap left out on the last stream may come by now.
+                self.after = Some(last.seq);
+                self.must_gap = io.books.stands_at(last).is_none();
+            }
         }
     }
 
