@@ -54,3 +54,13 @@ fn a_sync_that_does_nothing_is_caught() {
 fn bytes_that_come_twice_are_caught() {
     assert!(is_caught(Sabotage::RepeatARead));
 }
+
+#[test]
+fn a_dialog_that_is_never_ended_is_caught() {
+    assert!(is_caught(Sabotage::KeepDialogs));
+}
+
+#[test]
+fn a_notify_that_is_never_answered_is_caught() {
+    assert!(is_caught(Sabotage::LeaveNotifiesUnanswered));
+}

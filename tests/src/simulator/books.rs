@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
 
 use offhook_core::log::record::{Body, Record};
-use offhook_core::{Epoch, Seq};
+use offhook_core::{Epoch, Seq, Wall};
 
 /// An event's name: its publisher and number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,8 +98,21 @@ pub struct Books {
     /// The youngest one under which somebody may have been served.
     served: Epoch,
     last: Seq,
+    /// What the notifier holds of each resource.
+    pub resources: BTreeMap<String, Held>,
+    /// The latest that the wall clock has been.
+    pub latest: Wall,
     /// Counters for the report.
     pub seen: Seen,
+}
+
+/// What a notifier holds of a resource.
+#[derive(Clone, Debug, Default)]
+pub struct Held {
+    /// A word that stands in its state and in no other.
+    pub mark: String,
+    /// Dialogs that tell of it.
+    pub dialogs: usize,
 }
 
 /// What clients have seen, counted.
@@ -119,6 +132,10 @@ pub struct Seen {
     pub busy: u64,
     /// States of SIP subscriptions that a subscriber has read.
     pub states: u64,
+    /// Callbacks of SIP subscriptions.
+    pub callbacks: u64,
+    /// NOTIFYs that were answered.
+    pub notifies: u64,
     /// Sessions of WCS that were established.
     pub sessions: u64,
 }
@@ -271,6 +288,12 @@ impl Books {
             all.filter(|key| !hook.arrived.contains(key) && !hook.dead.contains(key))
         })
     }
+}
+
+/// Whether a rendered event tells of a SIP resource: of those nobody keeps books.
+#[must_use]
+pub fn is_of_sip(text: &str) -> bool {
+    text.contains("\"type\":\"sip")
 }
 
 /// Whether a client that named these types gets an event.

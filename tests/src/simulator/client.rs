@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use offhook_core::Wall;
 use offhook_core::ground::rng::Rng;
 
 use super::books::Books;
@@ -29,6 +30,8 @@ pub enum Act {
 pub struct Io<'a> {
     /// The time, in milliseconds.
     pub now: u64,
+    /// What the server's clock on the wall shows.
+    pub wall: Wall,
     /// The faults are over: the client finishes what it is about, and starts nothing new.
     pub calm: bool,
     /// Randomness.
@@ -47,6 +50,12 @@ impl Io<'_> {
     pub fn is_current(&mut self, link: LinkId) -> bool {
         let life = self.life;
         self.net.get(link).is_some_and(|there| there.life == life && !there.closed)
+    }
+
+    /// The life of the server that runs now, or ran last.
+    #[must_use]
+    pub fn life(&self) -> u64 {
+        self.life
     }
 
     /// Connects to the server; the answer is [`Client::connected`] or [`Client::ended`].

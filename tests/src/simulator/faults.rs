@@ -7,7 +7,7 @@ use offhook_core::{Completion, Wall};
 
 use super::books::Seen;
 use super::net::LinkId;
-use super::server::{Mail, Server};
+use super::server::{Mail, Server, shown};
 use super::world::{Wake, World};
 
 /// Something that goes wrong, or is right again.
@@ -145,6 +145,7 @@ impl World {
                 let back = self.rng.below(2) == 0;
                 let wall = self.now.wall.0;
                 self.now.wall = Wall(if back { wall - by } else { wall + by });
+                self.books.latest = self.books.latest.max(self.now.wall);
                 self.counts.wall_jumps += 1;
             }
             Fault::DiskFills => {
@@ -267,6 +268,11 @@ impl World {
     /// A datagram leaves the server.
     pub(super) fn send_datagram(&mut self, _via: u16, to: SocketAddr, bytes: &[u8]) {
         let Some(client) = self.client_at(to) else { return };
+        let now = self.now.mono.0;
+        self.trace.line(|| format!("{now} a datagram to {to}: {}", shown(bytes)));
+        if self.sabotage.is_some_and(|bug| bug.keeps(bytes)) {
+            return;
+        }
         for at in self.datagram_arrivals() {
             self.wake_at(at, Wake::ToClient { client, bytes: bytes.to_vec() });
         }
@@ -281,10 +287,13 @@ impl World {
     }
 
     pub(super) fn datagram_arrived(&mut self, from: SocketAddr, bytes: &[u8]) {
-        let now = self.now;
-        self.trace.note(&[9, now.mono.0], bytes);
-        self.engine(0).receive_datagram(now, 0, from, bytes);
-        self.wake_shard_soon(0);
+        let now = self.now.mono.0;
+        self.trace.note(&[9, now], bytes);
+        self.trace.line(|| format!("{now} a datagram from {from}: {}", shown(bytes)));
+        if let Some(server) = self.server.as_mut().filter(|server| server.log.is_open()) {
+            server.shards[0].datagrams.push_back((from, bytes.into()));
+            self.wake_shard_soon(0);
+        }
     }
 
     /// When the copies of a datagram arrive.
@@ -311,7 +320,7 @@ impl Counts {
         }
     }
 
-    fn rows(&mut self) -> [(&'static str, &mut u64); 24] {
+    fn rows(&mut self) -> [(&'static str, &mut u64); 26] {
         let Counts { seen, .. } = self;
         [
             ("virtual ms", &mut self.virtual_ms),
@@ -324,6 +333,8 @@ impl Counts {
             ("webhook events", &mut seen.hooks),
             ("answers of 503", &mut seen.busy),
             ("SIP states", &mut seen.states),
+            ("SIP callbacks", &mut seen.callbacks),
+            ("NOTIFYs answered", &mut seen.notifies),
             ("WCS sessions", &mut seen.sessions),
             ("kills", &mut self.kills),
             ("power cuts", &mut self.power),

@@ -250,8 +250,13 @@ impl World {
             self.books.opened();
         }
         let full_news = full != log.told_full;
+        let begins = !log.is_open() && durable >= log.opening;
         (log.told, log.told_full) = (durable.max(log.told), full);
-        for shard in 0..server.shards.len() {
+        let shards = server.shards.len();
+        if begins {
+            self.begin();
+        }
+        for shard in 0..shards {
             if is_news {
                 self.mail(shard, Mail::Completion(Completion::Durable(durable)));
             }

@@ -18,11 +18,15 @@ pub enum Sabotage {
     SkipASync,
     /// A client's bytes come twice.
     RepeatARead,
+    /// What ends a SIP dialog never leaves: the notifier goes on for nobody.
+    KeepDialogs,
+    /// What answers a NOTIFY never leaves.
+    LeaveNotifiesUnanswered,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 7] = [
+    pub const ALL: [Sabotage; 9] = [
         Sabotage::AcknowledgeBeforeTheSync,
         Sabotage::LoseARecordOfAnotherShard,
         Sabotage::ForgetAFlush,
@@ -30,5 +34,20 @@ impl Sabotage {
         Sabotage::ForgetALastRecord,
         Sabotage::SkipASync,
         Sabotage::RepeatARead,
+        Sabotage::KeepDialogs,
+        Sabotage::LeaveNotifiesUnanswered,
     ];
+}
+
+impl Sabotage {
+    /// Whether it keeps a datagram back that the server sends.
+    pub(super) fn keeps(self, bytes: &[u8]) -> bool {
+        let ends_a_dialog = || {
+            bytes.starts_with(b"SUBSCRIBE ") && memchr::memmem::find(bytes, b"\r\nExpires: 0\r\n").is_some()
+        };
+        match self == Sabotage::LeaveNotifiesUnanswered {
+            true => bytes.starts_with(b"SIP/2.0 "),
+            false => self == Sabotage::KeepDialogs && ends_a_dialog(),
+        }
+    }
 }

@@ -41,6 +41,8 @@ pub(super) struct Shard {
     /// The connections that the engine knows, by slot.
     pub(super) live: Vec<Option<(ConnId, LinkId)>>,
     pub(super) mail: VecDeque<Mail>,
+    /// What waits in the buffer of the UDP socket.
+    pub(super) datagrams: VecDeque<(SocketAddr, Box<[u8]>)>,
     /// Connections on which something can be read, or written again.
     pub(super) ready: BTreeSet<LinkId>,
     /// Connections that the engine did not want to read to their end.
@@ -69,6 +71,7 @@ impl Shard {
             engine,
             live: Vec::new(),
             mail: VecDeque::new(),
+            datagrams: VecDeque::new(),
             ready: BTreeSet::new(),
             unread: BTreeSet::new(),
             woken: u64::MAX,
@@ -108,6 +111,10 @@ impl World {
         let mut opening = Record::of_epoch(epoch, self.books.last());
         opening.header.wall = self.now.wall;
         self.append(None, vec![opening]);
+    }
+
+    /// Its epoch is durable: the server begins to act.
+    pub(super) fn begin(&mut self) {
         for shard in 0..usize::from(self.swarm.shards) {
             self.mail(shard, Mail::Completion(Completion::Recovered));
         }
@@ -152,7 +159,11 @@ impl World {
             return;
         }
         loop_.woken = u64::MAX;
+        if !server.log.is_open() {
+            return;
+        }
         self.take_mail(shard);
+        self.take_datagrams(shard);
         let ready: Vec<LinkId> = match &mut self.server {
             Some(server) => std::mem::take(&mut server.shards[shard].ready).into_iter().collect(),
             None => return,
@@ -217,6 +228,14 @@ impl World {
                 }
                 Mail::Completion(done) => engine.complete(now, done),
             }
+        }
+    }
+
+    fn take_datagrams(&mut self, shard: usize) {
+        let now = self.now;
+        let Shard { engine, datagrams, .. } = self.shard(shard);
+        for (from, bytes) in datagrams.drain(..) {
+            engine.receive_datagram(now, 0, from, &bytes);
         }
     }
 

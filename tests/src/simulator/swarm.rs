@@ -3,7 +3,7 @@
 //! be absent).
 
 use offhook_core::Config;
-use offhook_core::ground::config::{Listener, Only, Retry, User};
+use offhook_core::ground::config::{Listener, Only, Retry, SipCredential, SipListener, SipTransport, User};
 use offhook_core::ground::rng::Rng;
 
 use crate::memory::checks;
@@ -168,5 +168,16 @@ fn config(rng: &mut Rng) -> Config {
     let password_hash = checks::hash("example-password");
     let user = User { name: "manager".to_owned(), password_hash, only: Only::default() };
     config.isymphony.users = [user].into();
+    let address = "192.0.2.1:5060".parse().expect("an address");
+    config.sip.listen.push(SipListener { transport: SipTransport::Udp, address, tls: None });
+    config.sip.requests_per_second = pick(&[2, 50]) as u32;
+    config.sip.credentials = vec![SipCredential {
+        realm: "*".into(),
+        hosts: Vec::new(),
+        user: "gateway".into(),
+        password: "example-password".into(),
+    }];
+    config.sep.served = true;
+    config.sep.domain = "example.test".to_owned();
     config
 }

@@ -97,7 +97,7 @@ pub struct World {
     pub(super) calm: bool,
     /// Everybody has left, and the server does not start again.
     pub(super) leaving: bool,
-    sabotage: Option<Sabotage>,
+    pub(super) sabotage: Option<Sabotage>,
 }
 
 impl World {
@@ -224,6 +224,7 @@ impl World {
     fn set_time(&mut self, at: u64) {
         let passed = at.saturating_sub(self.now.mono.0);
         self.now = Now { mono: Mono(self.now.mono.0 + passed), wall: Wall(self.now.wall.0 + passed) };
+        self.books.latest = self.books.latest.max(self.now.wall);
     }
 
     /// The next thing happens.
@@ -304,7 +305,16 @@ impl World {
     pub(super) fn tell(&mut self, client: usize, what: impl FnOnce(&mut dyn Client, &mut Io<'_>)) {
         let Some(mut there) = self.clients.get_mut(client).and_then(Option::take) else { return };
         let World { now, calm, rng, books, net, life, .. } = self;
-        let mut io = Io { now: now.mono.0, calm: *calm, rng, books, net, life: *life, acts: Vec::new() };
+        let mut io = Io {
+            now: now.mono.0,
+            wall: now.wall,
+            calm: *calm,
+            rng,
+            books,
+            net,
+            life: *life,
+            acts: Vec::new(),
+        };
         what(there.as_mut(), &mut io);
         let acts = io.acts;
         self.clients[client] = Some(there);

@@ -75,6 +75,17 @@ impl Notifier {
         self.dialogs.len()
     }
 
+    /// How many of them are of a resource.
+    #[must_use]
+    pub fn dialogs_of(&self, uri: &str) -> usize {
+        self.dialogs.values().filter(|dialog| dialog.uri == uri).count()
+    }
+
+    /// The Call-IDs of its dialogs.
+    pub fn call_ids(&self) -> impl Iterator<Item = &str> {
+        self.dialogs.keys().map(String::as_str)
+    }
+
     /// Subscriptions to this resource are refused from here on.
     pub fn refuse(&mut self, uri: &str, status: u16) {
         self.refused_uris.insert(uri.to_owned(), status);
@@ -96,6 +107,18 @@ impl Notifier {
         let last: Vec<_> = of.iter().filter_map(|id| self.notify(id, Some(state))).collect();
         of.iter().for_each(|id| drop(self.dialogs.remove(id)));
         last
+    }
+
+    /// Ends one dialog with this `Subscription-State`.
+    pub fn end_one(&mut self, call_id: &str, state: &str) -> Option<Vec<u8>> {
+        let last = self.notify(call_id, Some(state));
+        self.forget(call_id);
+        last
+    }
+
+    /// Forgets a dialog: its subscriber does not know it, or does not answer (RFC 6665 section 4.2.2).
+    pub fn forget(&mut self, call_id: &str) {
+        self.dialogs.remove(call_id);
     }
 
     /// Forgets all dialogs, as one does that was started anew.

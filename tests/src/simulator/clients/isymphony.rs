@@ -3,7 +3,7 @@
 
 use offhook_core::Seq;
 
-use super::super::books::{Books, Key};
+use super::super::books::{Books, Key, is_of_sip};
 use super::super::client::{Client, Io};
 use super::super::net::{End, LinkId};
 use super::connection::Connection;
@@ -71,6 +71,9 @@ impl Isymphony {
         assert!(!text.contains("\"type\":\"error\""), "{text}");
         if text.contains("\"type\":\"eventsDropped\"") {
             self.after = None;
+            return;
+        }
+        if is_of_sip(text) {
             return;
         }
         let key = Key::within(text).unwrap_or_else(|| panic!("an event of somebody: {text}"));

@@ -1,13 +1,13 @@
 //! A webhook: whoever makes it over the API, and the receiver that it names, which fails in many ways. Each event that
 //! stands behind the making must come, in the order of its subject, or be a dead letter.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::super::books::{Books, Key};
 use super::super::client::{Client, Io};
 use super::super::net::{End, LinkId};
 use super::connection::Connection;
+use super::receiver::Receiver;
 use crate::memory::read::take_reply;
 use crate::memory::write::{get, request};
 
@@ -19,8 +19,6 @@ const LOOK_MS: u64 = 3_000;
 pub struct Webhook {
     name: String,
     number: u8,
-    /// Of a hundred requests, so many are not answered with 200.
-    fails_percent: u64,
     batch: u64,
     /// Nothing dies of its age.
     is_patient: bool,
@@ -33,10 +31,7 @@ pub struct Webhook {
     look_at: u64,
     /// The page of the list of dead letters that is looked at next, but for the first.
     page: Option<String>,
-    /// What came on the connections to the receiver.
-    incoming: BTreeMap<LinkId, Vec<u8>>,
-    /// Answers that are late: when, where, what.
-    late: Vec<(u64, LinkId, Vec<u8>)>,
+    receiver: Receiver,
     left: bool,
 }
 
@@ -47,7 +42,6 @@ impl Webhook {
         Webhook {
             name: format!("hook{number}"),
             number,
-            fails_percent,
             batch,
             is_patient,
             api: Connection::default(),
@@ -56,19 +50,13 @@ impl Webhook {
             asked: false,
             look_at: 0,
             page: None,
-            incoming: BTreeMap::new(),
-            late: Vec::new(),
+            receiver: Receiver::new(fails_percent),
             left: false,
         }
     }
 
     fn go_on(&mut self, io: &mut Io<'_>) {
-        let now = io.now;
-        for (_, link, answer) in self.late.extract_if(.., |(at, _, _)| *at <= now) {
-            if self.incoming.contains_key(&link) {
-                io.send(link, answer);
-            }
-        }
+        self.receiver.go_on(io);
         if self.left {
             return;
         }
@@ -124,47 +112,13 @@ impl Webhook {
     }
 
     fn requested(&mut self, io: &mut Io<'_>, link: LinkId, body: &str) {
-        // What it says it did not get may have been read all the same.
-        let fails = !io.calm && io.rng.below(100) < self.fails_percent;
-        let answer = if fails { io.rng.below(7) } else { 0 };
-        if matches!(answer, 0 | 5 | 6) {
+        if self.receiver.answer(io, link) {
             for event in body.split("\"key\":\"").skip(1) {
                 let key = event.split('"').next().and_then(Key::of).expect("an event of somebody");
                 io.books.arrived(&self.name, key, self.is_patient);
             }
         }
-        let plain = |status: &str| format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
-        let text = match answer {
-            0 => plain("200 OK"),
-            1 => plain("500 Oops"),
-            2 => "HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n".to_owned(),
-            3 => "garbage\r\n\r\n".to_owned(),
-            4 => plain("301 Elsewhere"),
-            5 => {
-                // It took the event, and dies before it says so.
-                self.incoming.remove(&link);
-                return io.close(link);
-            }
-            _ => {
-                let at = io.now + io.rng.below(40_000);
-                self.late.push((at, link, plain("204 Late").into_bytes()));
-                return io.wake_in(at - io.now);
-            }
-        };
-        io.send(link, text);
     }
-}
-
-/// Takes a whole request with its body.
-fn take_request(received: &mut Vec<u8>) -> Option<String> {
-    let text = std::str::from_utf8(received).ok()?;
-    let (head, _) = text.split_once("\r\n\r\n")?;
-    let (_, length) = head.split_once("Content-Length: ").expect("a request says how long it is");
-    let length: usize = length.split("\r\n").next()?.parse().expect("a length");
-    let end = head.len() + 4 + length;
-    let body = text.get(head.len() + 4..end)?.to_owned();
-    received.drain(..end);
-    Some(body)
 }
 
 impl Client for Webhook {
@@ -190,7 +144,7 @@ impl Client for Webhook {
             }
             self.go_on(io);
         } else {
-            self.incoming.insert(link, Vec::new());
+            self.receiver.connected(link);
         }
     }
 
@@ -202,12 +156,8 @@ impl Client for Webhook {
             }
             return;
         }
-        let Some(mut received) = self.incoming.remove(&link) else { return };
-        received.extend_from_slice(bytes);
-        let request = take_request(&mut received);
-        self.incoming.insert(link, received);
-        if let Some(body) = request {
-            self.requested(io, link, &body);
+        if let Some(request) = self.receiver.received(link, bytes) {
+            self.requested(io, link, &request.body);
         }
     }
 
@@ -216,7 +166,7 @@ impl Client for Webhook {
             self.api.ended(io);
             self.asked = false;
         } else {
-            self.incoming.remove(&link);
+            self.receiver.ended(link);
         }
     }
 
@@ -231,8 +181,6 @@ impl Client for Webhook {
     fn leave(&mut self, io: &mut Io<'_>) {
         self.left = true;
         self.api.leave(io);
-        for link in std::mem::take(&mut self.incoming).into_keys() {
-            io.close(link);
-        }
+        self.receiver.leave(io);
     }
 }
