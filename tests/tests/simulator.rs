@@ -1,7 +1,8 @@
 //! The simulator itself: seeds pass, a seed gives the same trace each time, and deliberate bugs are caught.
 
 use offhook_tests::simulator::sabotage::Sabotage;
-use offhook_tests::simulator::{Outcome, run};
+use offhook_tests::simulator::swarm::Swarm;
+use offhook_tests::simulator::{Outcome, run, run_changed};
 
 /// Seeds that a bug may take until it is caught.
 const SEEDS_MAX: u64 = 60;
@@ -63,4 +64,33 @@ fn a_dialog_that_is_never_ended_is_caught() {
 #[test]
 fn a_notify_that_is_never_answered_is_caught() {
     assert!(is_caught(Sabotage::LeaveNotifiesUnanswered));
+}
+
+#[test]
+fn a_byte_that_is_harmed_under_its_seal_is_caught() {
+    assert!(is_caught(Sabotage::HarmASealedByte));
+}
+
+/// An event that nobody took counts as delivered, and a session begins that its backend has refused.
+#[test]
+fn a_refusal_that_arrives_as_a_consent_is_caught() {
+    assert!(is_caught(Sabotage::TurnARefusal));
+}
+
+/// What a client had is held for good.
+#[test]
+fn a_client_that_goes_unnoticed_is_caught() {
+    assert!(is_caught(Sabotage::LoseAnEnd));
+}
+
+/// Keys are new on each run: with a sealed byte in it a trace is another one each time, and without it the same.
+#[test]
+fn the_trace_is_the_same_because_no_sealed_byte_is_in_it() {
+    let sealed = |swarm: &mut Swarm| (swarm.sealed_percent, swarm.faults_ms) = (100, 2_000);
+    let hash = |seed, sabotage| run_changed(seed, sealed, sabotage, false).hash;
+    for seed in [0, 2] {
+        assert_eq!(hash(seed, None), hash(seed, None), "seed {seed}");
+        let noted = Some(Sabotage::NoteSealedBytes);
+        assert_ne!(hash(seed, noted), hash(seed, noted), "seed {seed}");
+    }
 }

@@ -28,6 +28,7 @@ mod split;
 pub mod tls_layer;
 pub mod url_template;
 pub mod wcs_answer;
+pub mod world;
 pub mod ws_connection;
 pub mod ws_handshake;
 pub mod ws_session;
@@ -58,6 +59,7 @@ pub const TARGETS: &[Target] = &[
     ("tls_layer", tls_layer::run),
     ("url_template", url_template::run),
     ("wcs_answer", wcs_answer::run),
+    ("world", world::run),
     ("ws_connection", ws_connection::run),
     ("ws_handshake", ws_handshake::run),
     ("ws_session", ws_session::run),

@@ -2,9 +2,11 @@
 //! own; all that it may use is lent as [`Io`].
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use offhook_core::Wall;
 use offhook_core::ground::rng::Rng;
+use rustls::ServerConfig;
 
 use super::books::Books;
 use super::net::{End, LinkId, Net};
@@ -98,6 +100,11 @@ pub trait Client {
 
     /// Where it can be reached, if the server dials it or sends it datagrams.
     fn address(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    /// What connections of the server's to its address begin with, if that is TLS.
+    fn tls(&self) -> Option<Arc<ServerConfig>> {
         None
     }
 

@@ -320,7 +320,7 @@ impl Counts {
         }
     }
 
-    fn rows(&mut self) -> [(&'static str, &mut u64); 26] {
+    fn rows(&mut self) -> [(&'static str, &mut u64); 29] {
         let Counts { seen, .. } = self;
         [
             ("virtual ms", &mut self.virtual_ms),
@@ -331,6 +331,9 @@ impl Counts {
             ("seen by XMS", &mut seen.xms),
             ("seen by iSymphony", &mut seen.isymphony),
             ("webhook events", &mut seen.hooks),
+            ("ISR notifications", &mut seen.notifications),
+            ("WCS hooks of events", &mut seen.backend),
+            ("WCS operations", &mut seen.operations),
             ("answers of 503", &mut seen.busy),
             ("SIP states", &mut seen.states),
             ("SIP callbacks", &mut seen.callbacks),

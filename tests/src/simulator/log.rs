@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use offhook_core::log::read::Read;
-use offhook_core::log::record::Record;
+use offhook_core::log::record::{Body, Record};
 use offhook_core::log::recovery::{Recovered, records};
 use offhook_core::log::retention::Retention;
 use offhook_core::log::segments::{Retain, Segments};
@@ -12,7 +12,7 @@ use offhook_core::log::writer::{Bounds, Operation, Outcome, Writer};
 use offhook_core::{Completion, Epoch, Seq};
 
 use super::sabotage::Sabotage;
-use super::server::{Batch, Mail, Shard};
+use super::server::{Batch, Mail, Shard, shown};
 use super::swarm::Swarm;
 use super::world::{Wake, World};
 
@@ -120,6 +120,7 @@ impl World {
     pub(super) fn feed(&mut self, shards: &mut [Shard], recovered: &Recovered) {
         let now = self.now;
         let skips = self.sabotages(Sabotage::ForgetALastRecord);
+        let forgets = self.is_sabotaged(Sabotage::ForgetDialogs);
         let disk = &self.disk;
         for (at, shard) in shards.iter_mut().enumerate() {
             if let Some((epoch, before)) = recovered.beginning {
@@ -131,7 +132,8 @@ impl World {
             for used in recovered.segments.iter() {
                 let bytes = disk.file(used.id).unwrap_or_default();
                 for (seq, record) in records(used.id, bytes, used.end) {
-                    if !(skips && at == 0 && seq == recovered.last) {
+                    let is_last = at == 0 && seq == recovered.last;
+                    if !(skips && is_last || forgets && is_of_dialog(&record)) {
                         shard.engine.recover(now, seq, &record);
                     }
                 }
@@ -147,6 +149,8 @@ impl World {
         server.log.next = Seq(first.0 + batch.len() as u64);
         for (record, seq) in batch.iter().zip(first.0..) {
             self.books.appended(Seq(seq), record);
+            let now = self.now.mono.0;
+            self.trace.line(|| format!("{now} record {seq} of {by:?}: {}", said(record)));
         }
         server.log.queue.push((first, Arc::clone(&batch)));
         let shards = server.shards.len();
@@ -238,6 +242,7 @@ impl World {
 
     fn tell_durable(&mut self) {
         let early = self.sabotages(Sabotage::AcknowledgeBeforeTheSync);
+        let serves_early = self.is_sabotaged(Sabotage::ServeBeforeTheEpoch);
         let Some(server) = &mut self.server else { return };
         let log = &mut server.log;
         let mut durable = log.writer.durable();
@@ -246,11 +251,12 @@ impl World {
         }
         let full = log.writer.is_full();
         let is_news = durable > log.told;
-        if durable >= log.opening {
+        let may_serve = serves_early || durable >= log.opening;
+        if may_serve {
             self.books.opened();
         }
         let full_news = full != log.told_full;
-        let begins = !log.is_open() && durable >= log.opening;
+        let begins = !log.is_open() && may_serve;
         (log.told, log.told_full) = (durable.max(log.told), full);
         let shards = server.shards.len();
         if begins {
@@ -293,4 +299,22 @@ impl World {
         let Some(server) = &mut self.server else { return true };
         !server.log.busy && server.log.queue.is_empty() && server.log.writer.operation().is_none()
     }
+}
+
+/// Whether a record says what a restart needs of a SIP dialog.
+fn is_of_dialog(record: &Record) -> bool {
+    matches!(&record.body, Body::Change("sep", change) if change.starts_with(b"{\"Dialog\""))
+}
+
+/// A record for a trace.
+fn said(record: &Record) -> String {
+    if let Body::Change(part, change) = &record.body {
+        return format!("{part} {}", shown(change));
+    }
+    if let Body::Carried { through, part, change } = &record.body {
+        return format!("{part}, carried over {through}: {}", shown(change));
+    }
+    let mut text = format!("{:?}", record.body).into_bytes();
+    text.truncate(200);
+    shown(&text)
 }

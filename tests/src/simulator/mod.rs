@@ -6,8 +6,9 @@
 //!             server   engines with loops like the binaries', over a simulated log      (server, log)
 //!             disk     forgets, tears, fills up, fails, flips bits                      (disk)
 //!             net      delays, splits, joins, stalls, cuts; loses datagrams             (net)
+//!             TLS      of the clients' end, where there is any                          (sealed)
 //!             clients  one small machine each: what they do, what they must see         (clients)
-//!             books    what was acknowledged, what the log says                         (books)
+//!             books    what was acknowledged, what the log and backends say            (books, hooks)
 //!        ─► faults, then calm: everybody gets what he waits for; then a stop: nothing is left
 //! ```
 //!
@@ -23,10 +24,12 @@ pub mod client;
 pub mod clients;
 pub mod disk;
 mod faults;
+pub mod hooks;
 mod log;
 pub mod net;
 mod population;
 pub mod sabotage;
+mod sealed;
 mod server;
 pub mod swarm;
 pub mod trace;
@@ -55,8 +58,20 @@ pub struct Outcome {
 /// Runs a seed.
 #[must_use]
 pub fn run(seed: u64, sabotage: Option<Sabotage>, keeps_lines: bool) -> Outcome {
+    run_changed(seed, |_| {}, sabotage, keeps_lines)
+}
+
+/// Runs a seed after somebody has changed what it chose.
+#[must_use]
+pub fn run_changed(
+    seed: u64,
+    change: impl FnOnce(&mut Swarm),
+    sabotage: Option<Sabotage>,
+    keeps_lines: bool,
+) -> Outcome {
     let mut rng = Rng::new(seed);
-    let swarm = Swarm::draw(&mut rng);
+    let mut swarm = Swarm::draw(&mut rng);
+    change(&mut swarm);
     let mut world = World::new(swarm, rng, sabotage, keeps_lines);
     world.populate();
     let done = catch_unwind(AssertUnwindSafe(|| world.run()));

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use offhook_core::ConnId;
 
+use super::sealed::Sealed;
+
 /// A connection, for as long as the world lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
@@ -115,6 +117,8 @@ pub struct Link {
     pub closed: bool,
     /// The client takes and gives nothing before.
     pub stalled_until: u64,
+    /// TLS of the client's end.
+    pub(super) sealed: Option<Sealed>,
 }
 
 /// All connections.
@@ -148,6 +152,7 @@ impl Net {
             finished: false,
             closed: false,
             stalled_until: 0,
+            sealed: None,
         };
         self.links.insert(at, link);
     }

@@ -22,11 +22,19 @@ pub enum Sabotage {
     KeepDialogs,
     /// What answers a NOTIFY never leaves.
     LeaveNotifiesUnanswered,
+    /// A byte that TLS has sealed is another one when it arrives.
+    HarmASealedByte,
+    /// A refusal of a server of others arrives as a consent.
+    TurnARefusal,
+    /// Nobody is told that a client has gone.
+    LoseAnEnd,
+    /// The trace holds bytes that TLS has sealed.
+    NoteSealedBytes,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 9] = [
+    pub const ALL: [Sabotage; 13] = [
         Sabotage::AcknowledgeBeforeTheSync,
         Sabotage::LoseARecordOfAnotherShard,
         Sabotage::ForgetAFlush,
@@ -36,6 +44,10 @@ impl Sabotage {
         Sabotage::RepeatARead,
         Sabotage::KeepDialogs,
         Sabotage::LeaveNotifiesUnanswered,
+        Sabotage::HarmASealedByte,
+        Sabotage::TurnARefusal,
+        Sabotage::LoseAnEnd,
+        Sabotage::NoteSealedBytes,
     ];
 }
 

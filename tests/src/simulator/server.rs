@@ -12,6 +12,7 @@ use offhook_core::{Action, Completion, ConnId, Engine, Epoch, ListenerId, Seq, S
 use super::log::Log;
 use super::net::{End, LinkId};
 use super::sabotage::Sabotage;
+use super::sealed::Sealed;
 use super::world::{Wake, World};
 use crate::memory::checks;
 
@@ -260,6 +261,9 @@ impl World {
             if arrived == 0 {
                 if let Some(end) = there.up.ended(now.mono.0) {
                     there.up.told = true;
+                    if self.sabotages(Sabotage::LoseAnEnd) {
+                        return;
+                    }
                     match end {
                         End::Fin => self.engine(shard).receive_eof(now, id),
                         End::Reset => self.engine(shard).receive_error(now, id),
@@ -270,9 +274,12 @@ impl World {
             let count = self.piece(arrived);
             let Some(there) = self.net.get(link) else { return };
             let bytes = there.up.take(count);
+            let is_sealed = there.sealed.is_some();
             // Whoever sent these bytes may have seen what another engine acknowledged before.
             self.take_mail(shard);
-            self.trace.note(&[2, now.mono.0, link.0], &bytes);
+            let hides = is_sealed && !self.sabotages(Sabotage::NoteSealedBytes);
+            let noted = if hides { &[] } else { &bytes[..] };
+            self.trace.note(&[2, now.mono.0, link.0, bytes.len() as u64], noted);
             self.trace.line(|| format!("{} {link:?} shard {shard} reads {}", now.mono.0, shown(&bytes)));
             self.engine(shard).receive(now, id, &bytes);
         }
@@ -418,23 +425,28 @@ impl World {
             return;
         }
         there.dialing = fails;
+        let client = there.client;
         let result = if fails { Err("connection refused".into()) } else { Ok(()) };
         if !fails {
-            let client = there.client;
+            let sealed = self.tls_of(client);
+            if let Some(there) = self.net.get(link) {
+                there.sealed = sealed;
+            }
             self.tell(client, |client, io| client.connected(io, link));
         }
         self.mail(shard, Mail::Completion(Completion::Dialed(id, result)));
     }
 
     /// A client's connection reaches the server.
-    pub(super) fn accept(&mut self, link: LinkId, client: usize, listener: u16) {
+    pub(super) fn accept(&mut self, link: LinkId, client: usize, listener: u16, sealed: bool) {
         let now = self.now;
         if self.net.is_abandoned(link) {
             return;
         }
         let open = self.server.as_ref().is_some_and(|server| !server.stopping && server.log.is_open());
         let shard = self.rng.below(self.swarm.shards.into()) as usize;
-        let from = SocketAddr::from(([127, 0, 0, 1], 40_000 + client as u16));
+        // No two connections that are there come from one port.
+        let from = SocketAddr::from(([127, 0, 0, 1], 1_024 + (link.0 % 60_000) as u16));
         let id = if open { self.engine(shard).accept(now, ListenerId(listener), from) } else { None };
         let Some(id) = id else {
             return self.tell(client, |client, io| client.ended(io, link, End::Reset));
@@ -442,6 +454,15 @@ impl World {
         self.net.insert(link, client, shard, self.life, id, false);
         self.shard(shard).insert(id, link);
         self.wake_shard_soon(shard);
+        if sealed {
+            let mut sealed = Sealed::client(&self.site);
+            let hello = sealed.seal(&[]);
+            if let Some(there) = self.net.get(link) {
+                there.sealed = Some(sealed);
+            }
+            let due = self.arrival();
+            self.push_up(link, &hello, due);
+        }
         self.tell(client, |client, io| client.connected(io, link));
     }
 

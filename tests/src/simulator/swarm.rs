@@ -57,6 +57,8 @@ pub struct Swarm {
     pub faults_ms: u64,
     /// The network.
     pub weather: Weather,
+    /// Of a hundred connections of clients: how many are sealed.
+    pub sealed_percent: u64,
     /// The longest time of one operation of the disk.
     pub disk_ms: u64,
     /// The longest time until a shard that has something to do does it.
@@ -84,6 +86,8 @@ pub struct Clients {
     pub webhooks: u64,
     /// Sessions of WCS.
     pub wcs: u64,
+    /// Receivers of ISR.
+    pub isr: u64,
     /// Subscribers to SIP events.
     pub subscribers: u64,
     /// Strangers who send what no client sends.
@@ -123,10 +127,11 @@ impl Swarm {
             isymphony: some(2),
             webhooks: some(2),
             wcs: some(2),
+            isr: some(2),
             subscribers: some(2),
             strangers: some(1),
         };
-        Swarm {
+        let swarm = Swarm {
             shards: 1 + rng.below(3) as u16,
             faults_ms: 20_000 + rng.below(60_000),
             weather: Weather {
@@ -134,12 +139,16 @@ impl Swarm {
                 window: [2_000, 20_000, 300_000][rng.below(3) as usize],
                 splits: rng.below(2) == 0,
             },
+            sealed_percent: [0, 30, 100][rng.below(3) as usize],
             disk_ms: [0, 2, 30, 700][rng.below(4) as usize],
             shard_ms: [0, 1, 15][rng.below(3) as usize],
             faults,
             clients,
             config: config(rng),
-        }
+        };
+        // One record in a second is less than what the server says of itself.
+        let disk_max_ms = if swarm.config.limits.log_group_bytes == 1 { 30 } else { u64::MAX };
+        Swarm { disk_ms: swarm.disk_ms.min(disk_max_ms), ..swarm }
     }
 }
 

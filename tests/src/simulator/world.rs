@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 
 use offhook_core::ground::rng::Rng;
+use offhook_core::ground::stats::Stats;
 use offhook_core::{Completion, Mono, Now, Seq, Wall};
 
 use super::books::Books;
@@ -14,6 +15,7 @@ use super::disk::Disk;
 use super::faults::{Counts, Fault};
 use super::net::{End, LinkId, Net};
 use super::sabotage::Sabotage;
+use super::sealed::{Sealed, Site};
 use super::server::{Mail, Server};
 use super::swarm::{Faults, Swarm};
 use super::trace::Trace;
@@ -23,6 +25,9 @@ const BEGINNING: Wall = Wall(1_767_225_600_000);
 
 /// How long the world may go on after the faults until nobody waits for anything.
 const CALM_MS: u64 = 40 * 60_000;
+
+/// The listener that speaks TLS.
+const SEALED: u16 = 1;
 
 /// Things that happen in one seed at most; more is a loop.
 const STEPS_MAX: u64 = 20_000_000;
@@ -38,7 +43,7 @@ pub(super) enum Wake {
     LogRetry { life: u64 },
     Read { life: u64, shard: usize, ticket: u64, from: Seq, bytes: u64 },
     Link(LinkId),
-    Accept { link: LinkId, client: usize, listener: u16 },
+    Accept { link: LinkId, client: usize, listener: u16, sealed: bool },
     Dialed { link: LinkId, fails: bool },
     Client(usize),
     ToServer { from: SocketAddr, bytes: Vec<u8> },
@@ -90,6 +95,7 @@ pub struct World {
     pub(super) life: u64,
     pub(super) server: Option<Server>,
     pub(super) net: Net,
+    pub(super) site: Site,
     clients: Vec<Option<Box<dyn Client>>>,
     pub(super) books: Books,
     pub(super) trace: Trace,
@@ -103,7 +109,11 @@ pub struct World {
 impl World {
     /// A world with these clients, in which nothing has happened.
     #[must_use]
-    pub fn new(swarm: Swarm, rng: Rng, sabotage: Option<Sabotage>, keeps_lines: bool) -> World {
+    pub fn new(mut swarm: Swarm, rng: Rng, sabotage: Option<Sabotage>, keeps_lines: bool) -> World {
+        let site = Site::new();
+        site.set_clock(BEGINNING);
+        swarm.config.listeners.push(site.listener());
+        swarm.config.tls = Some(site.base());
         World {
             now: Now { mono: Mono(1_000), wall: BEGINNING },
             due: BinaryHeap::new(),
@@ -117,6 +127,7 @@ impl World {
             life: 0,
             server: None,
             net: Net::default(),
+            site,
             clients: Vec::new(),
             books: Books::default(),
             trace: Trace::new(keeps_lines),
@@ -183,15 +194,21 @@ impl World {
 
     /// Everybody leaves, the server is stopped, and nothing is left.
     fn leave(&mut self) {
-        for client in 0..self.clients.len() {
-            self.tell(client, |client, io| client.leave(io));
+        // The end of a session is news for servers of others, so they leave last.
+        for is_served in [false, true] {
+            for client in 0..self.clients.len() {
+                if self.address_of(client).is_some() == is_served {
+                    self.tell(client, |client, io| client.leave(io));
+                }
+            }
+            self.pass(120_000);
         }
-        self.pass(120_000);
         self.leaving = true;
         for (at, shard) in self.server.iter().flat_map(|server| server.shards.iter().enumerate()) {
             let stats = shard.engine.stats();
             assert_eq!(stats.connections_open, 0, "everybody has left, and shard {at} holds connections");
             assert_eq!(stats.call_connections_open, 0, "nobody is called, and shard {at} holds connections");
+            nothing_is_left(at, &stats);
         }
         self.stop();
         let end = self.now.mono.0 + CALM_MS;
@@ -225,6 +242,7 @@ impl World {
         let passed = at.saturating_sub(self.now.mono.0);
         self.now = Now { mono: Mono(self.now.mono.0 + passed), wall: Wall(self.now.wall.0 + passed) };
         self.books.latest = self.books.latest.max(self.now.wall);
+        self.site.set_clock(self.now.wall);
     }
 
     /// The next thing happens.
@@ -255,7 +273,7 @@ impl World {
                 self.read_log(shard, ticket, from, bytes);
             }
             Wake::Link(link) => self.deliver(link),
-            Wake::Accept { link, client, listener } => self.accept(link, client, listener),
+            Wake::Accept { link, client, listener, sealed } => self.accept(link, client, listener, sealed),
             Wake::Dialed { link, fails } if runs => self.dialed(link, fails),
             Wake::Client(client) => self.tell(client, |client, io| client.wake(io)),
             Wake::ToServer { from, bytes } if runs => self.datagram_arrived(from, &bytes),
@@ -327,19 +345,30 @@ impl World {
         let due = self.arrival();
         let now = self.now.mono.0;
         match act {
-            Act::Dial(link, listener) => self.wake_at(due, Wake::Accept { link, client, listener }),
-            Act::Send(link, bytes) => {
+            Act::Dial(link, listener) => {
+                let sealed = listener == 0 && self.rng.below(100) < self.swarm.sealed_percent;
+                let listener = if sealed { SEALED } else { listener };
+                self.wake_at(due, Wake::Accept { link, client, listener, sealed });
+            }
+            Act::Send(link, mut bytes) => {
                 let repeats = self.sabotages(Sabotage::RepeatARead);
+                if bytes.starts_with(b"HTTP/1.1 500") && self.sabotages(Sabotage::TurnARefusal) {
+                    bytes[9] = b'2';
+                }
                 if let Some(there) = self.net.get(link).filter(|there| there.up.is_open()) {
-                    let mut due = there.up.push(&bytes, due);
+                    self.trace.note(&[6, now, link.0], &bytes);
+                    let bytes = match &mut there.sealed {
+                        Some(sealed) => sealed.seal(&bytes),
+                        None => bytes,
+                    };
+                    self.push_up(link, &bytes, due);
                     if repeats {
-                        due = there.up.push(&bytes, due);
+                        self.push_up(link, &bytes, due);
                     }
-                    self.trace.note(&[6, now, link.0, due], &bytes);
-                    self.wake_at(due, Wake::Link(link));
                 }
             }
             Act::Finish(link) => {
+                self.say_goodbye(link, due);
                 if let Some(there) = self.net.get(link) {
                     let due = there.up.finish(due, End::Fin);
                     self.wake_at(due, Wake::Link(link));
@@ -347,6 +376,9 @@ impl World {
             }
             Act::Close(link) => {
                 let resets = self.rng.below(2) == 0;
+                if !resets {
+                    self.say_goodbye(link, due);
+                }
                 let Some(there) = self.net.get(link) else { return self.net.abandon(link) };
                 {
                     // Nobody is told of what comes.
@@ -360,6 +392,39 @@ impl World {
             Act::Wake(at) => self.wake_at(at, Wake::Client(client)),
             Act::Datagram(bytes) => self.datagram_leaves(client, bytes),
         }
+    }
+
+    /// A client's bytes leave, sealed if they have to be.
+    pub(super) fn push_up(&mut self, link: LinkId, bytes: &[u8], due: u64) {
+        let now = self.now.mono.0;
+        let Some(there) = self.net.get(link).filter(|there| there.up.is_open() && !bytes.is_empty()) else {
+            return;
+        };
+        let due = there.up.push(bytes, due);
+        self.trace.note(&[10, now, link.0, due, bytes.len() as u64], &[]);
+        self.wake_at(due, Wake::Link(link));
+    }
+
+    /// TLS of a client says that nothing more comes (RFC 8446 section 6.1).
+    fn say_goodbye(&mut self, link: LinkId, due: u64) {
+        if let Some(sealed) = self.net.get(link).and_then(|there| there.sealed.as_mut()) {
+            let bytes = sealed.finish();
+            self.push_up(link, &bytes, due);
+        }
+    }
+
+    /// Takes TLS off what came to a client, and sends what TLS has to say.
+    fn open_sealed(&mut self, link: LinkId, mut bytes: Vec<u8>) -> Vec<u8> {
+        let now = self.now.mono.0;
+        let (harms, arrival) = (self.sabotages(Sabotage::HarmASealedByte), self.arrival());
+        let Some(sealed) = self.net.get(link).and_then(|there| there.sealed.as_mut()) else { return bytes };
+        if harms {
+            bytes[0] ^= 1;
+        }
+        let (plain, answer) = sealed.receive(&bytes);
+        self.trace.note(&[11, now, link.0, bytes.len() as u64], &[]);
+        self.push_up(link, &answer, arrival);
+        plain
     }
 
     /// Something may have arrived on a connection, at either end.
@@ -397,10 +462,13 @@ impl World {
                 there.writable = true;
                 self.ready(shard, link);
             }
+            let bytes = self.open_sealed(link, bytes);
             self.trace.note(&[7, now, link.0], &bytes);
             self.trace
                 .line(|| format!("{now} {link:?} client {client} reads {}", super::server::shown(&bytes)));
-            self.tell(client, |client, io| client.received(io, link, &bytes));
+            if !bytes.is_empty() {
+                self.tell(client, |client, io| client.received(io, link, &bytes));
+            }
             if count < arrived {
                 return self.wake_at(now, Wake::Link(link));
             }
@@ -408,6 +476,8 @@ impl World {
         let Some(there) = self.net.get(link) else { return };
         if let Some(end) = there.down.ended(now) {
             there.down.told = true;
+            let is_silent = there.sealed.as_ref().is_some_and(|sealed| sealed.is_open() && !sealed.ended);
+            assert!(!(there.finished && is_silent && end == End::Fin), "TLS says its end before it ends");
             if end == End::Reset {
                 there.up.finish(now, End::Reset);
             } else {
@@ -432,6 +502,11 @@ impl World {
     /// The client that is reached at an address.
     pub(super) fn client_at(&self, address: SocketAddr) -> Option<usize> {
         self.clients.iter().position(|client| client.as_ref().is_some_and(|c| c.address() == Some(address)))
+    }
+
+    /// TLS of a server of others, if it speaks that.
+    pub(super) fn tls_of(&self, client: usize) -> Option<Sealed> {
+        Some(Sealed::server(self.clients.get(client)?.as_ref()?.tls()?))
     }
 
     /// Where a client is reached.
@@ -473,4 +548,16 @@ impl World {
             ..self.counts
         }
     }
+}
+
+/// What belongs to clients is gone with them: what is left for good would be left of each client that ever comes.
+fn nothing_is_left(shard: usize, stats: &Stats) {
+    for (dialect, counted) in &stats.dialects {
+        assert_eq!(counted.streams_open, 0, "shard {shard} holds streams of {dialect}");
+    }
+    for (name, counted) in &stats.destinations {
+        assert_eq!(counted.pending, 0, "shard {shard} holds deliveries for {name}");
+    }
+    assert_eq!(stats.pending_bytes, 0, "shard {shard} counts bytes of deliveries");
+    assert_eq!(stats.sep_subscriptions, 0, "shard {shard} holds subscriptions");
 }

@@ -3,7 +3,7 @@
 
 use offhook_core::Seq;
 
-use super::super::books::{Books, Key, is_of_sip};
+use super::super::books::{Books, Key, is_own};
 use super::super::client::{Client, Io};
 use super::super::net::{End, LinkId};
 use super::connection::Connection;
@@ -70,10 +70,11 @@ impl Isymphony {
         }
         assert!(!text.contains("\"type\":\"error\""), "{text}");
         if text.contains("\"type\":\"eventsDropped\"") {
-            self.after = None;
+            // Whatever stands in the log by now may be among them.
+            (self.after, self.floor) = (None, io.books.last());
             return;
         }
-        if is_of_sip(text) {
+        if is_own(text) {
             return;
         }
         let key = Key::within(text).unwrap_or_else(|| panic!("an event of somebody: {text}"));

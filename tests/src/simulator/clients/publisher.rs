@@ -1,6 +1,6 @@
 //! A publisher: one batch at a time, again with the same ids until it is acknowledged.
 
-use super::super::books::{Books, Key};
+use super::super::books::{Books, Key, RECORDINGS_FROM, STREAMS_FROM};
 use super::super::client::{Client, Io};
 use super::super::net::{End, LinkId};
 use super::connection::Connection;
@@ -77,14 +77,34 @@ impl Publisher {
             let key = Key { publisher: self.number, number: self.next };
             self.next += 1;
             let text = "x".repeat(io.rng.below(self.text_bytes + 1) as usize);
+            let (scope, data) = self.more(io, key);
             let event = format!(
-                r#"{{"id":"{}","type":"{}","subject":"{}","data":{{"key":"{}","text":"{text}"}}}}"#,
+                r#"{{"id":"{}","type":"{}","subject":"{}"{scope},"data":{{"key":"{}"{data},"text":"{text}"}}}}"#,
                 key.id(),
                 key.event_type(),
                 key.subject(),
                 key.id()
             );
             self.batch.push((key, event));
+        }
+    }
+
+    /// What events of streams and recordings have beside that.
+    fn more(&self, io: &mut Io<'_>, key: Key) -> (String, String) {
+        match self.number {
+            RECORDINGS_FROM.. => (String::new(), format!(r#","ucid":"{}""#, key.about())),
+            STREAMS_FROM.. => {
+                let sessions = io.books.hooks.sessions();
+                let at = io.rng.below(sessions.len() as u64 + 2) as usize;
+                let session = match sessions.get(at) {
+                    Some(session) => format!(r#","sessionid":"{session}""#),
+                    None if at == sessions.len() => r#","sessionid":"elsewhere""#.to_owned(),
+                    None => String::new(),
+                };
+                let scope = format!(r#","appkey":"defaultApp"{session}"#);
+                (scope, format!(r#","media_session_id":"{}","status":"PUBLISHING""#, key.id()))
+            }
+            _ => Default::default(),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use offhook_core::{Epoch, Seq};
 
-use super::super::books::{Books, Key, Place, is_of_sip, is_wanted};
+use super::super::books::{Books, Key, Place, is_own, is_wanted};
 use super::super::client::{Client, Io};
 use super::super::net::{End, LinkId};
 use super::connection::Connection;
@@ -62,10 +62,10 @@ impl Reader {
         if event.event.as_deref() == Some("gap") {
             return self.gap(io, data);
         }
-        let place = place(event.id.as_deref().expect("an event has an id"));
-        if is_of_sip(data) {
+        if is_own(data) {
             return;
         }
+        let place = place(event.id.as_deref().expect("an event has an id"));
         let key = Key::within(data).unwrap_or_else(|| panic!("an event of somebody: {data}"));
         let books = &mut *io.books;
         books.seen.sse += 1;

@@ -1,120 +1,169 @@
-//! A server of HTTP that deliveries are made to, and that fails in many ways.
+//! A receiver of what the outbox sends, and whoever has made its destination: a webhook, or one of ISR's notifications.
+//! Each event that stands behind the making must come, in the order of its lane, or be a dead letter.
 
-use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
-use super::super::client::Io;
-use super::super::net::LinkId;
+use rustls::ServerConfig;
+use serde_json::json;
 
-/// The receiver, whose connections the server has made.
+use super::super::books::{Books, Key, RECORDINGS};
+use super::super::client::{Client, Io};
+use super::super::net::{End, LinkId};
+use super::destination::{Destination, Making};
+use super::served::{Request, Served, Site};
+
+/// What an ISR destination wants, in the vendor's words.
+const ISR_EVENTS: [&str; 4] =
+    ["RECORDING_STARTED_EVENT", "RECORDING_PAUSED_EVENT", "RECORDING_RESUMED_EVENT", "RECORDING_ENDED_EVENT"];
+
+/// A destination of the config file, and where its receiver is.
+#[derive(Clone, Debug)]
+pub struct Filed {
+    /// Its name.
+    pub name: String,
+    /// Its specification as the file brings it.
+    pub spec: String,
+}
+
+/// A receiver.
 #[derive(Debug)]
-pub(super) struct Receiver {
-    /// Of a hundred requests, so many are not answered with 200.
-    fails_percent: u64,
-    /// What came on each connection.
-    incoming: BTreeMap<LinkId, Vec<u8>>,
-    /// Answers that are late: when, where, what.
-    late: Vec<(u64, LinkId, Vec<u8>)>,
-}
-
-/// A whole request.
-#[derive(Debug)]
-pub(super) struct Request {
-    /// Its first line and its fields.
-    head: String,
-    pub(super) body: String,
-}
-
-impl Request {
-    /// Takes one off what has come.
-    fn take(received: &mut Vec<u8>) -> Option<Request> {
-        let text = std::str::from_utf8(received).ok()?;
-        let (head, _) = text.split_once("\r\n\r\n")?;
-        let mut request = Request { head: head.to_owned(), body: String::new() };
-        let length: usize = request.field("Content-Length").parse().expect("a length");
-        let end = head.len() + 4 + length;
-        request.body = text.get(head.len() + 4..end)?.to_owned();
-        received.drain(..end);
-        Some(request)
-    }
-
-    /// A field that each request has.
-    pub(super) fn field(&self, name: &str) -> &str {
-        let of = |line| str::strip_prefix(line, name)?.strip_prefix(": ");
-        self.head.lines().find_map(of).unwrap_or_else(|| panic!("{name} is missing: {}", self.head))
-    }
-}
-
-fn plain(status: &str) -> String {
-    format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n")
+pub struct Receiver {
+    name: &'static str,
+    served: Served,
+    destination: Destination,
+    /// The events of a request.
+    read: fn(&Request) -> Vec<Key>,
+    /// Nothing dies of its age.
+    is_patient: bool,
+    left: bool,
 }
 
 impl Receiver {
-    pub(super) fn new(fails_percent: u64) -> Receiver {
-        Receiver { fails_percent, incoming: BTreeMap::new(), late: Vec::new() }
-    }
-
-    /// Sends the answers that are late enough.
-    pub(super) fn go_on(&mut self, io: &mut Io<'_>) {
-        let now = io.now;
-        for (_, link, answer) in self.late.extract_if(.., |(at, _, _)| *at <= now) {
-            if self.incoming.contains_key(&link) {
-                io.send(link, answer);
-            }
+    /// A webhook.
+    #[must_use]
+    pub fn webhook(site: Site, batch: u64, is_patient: bool) -> Receiver {
+        let name = format!("hook{}", site.number);
+        let mut spec = json!({"name": name, "url": site.url("/hook"), "tls": site.tls()});
+        if batch > 1 {
+            spec["batch"] = batch.into();
+        }
+        let making = Making::Post("/v1/webhooks", specification(spec));
+        Receiver {
+            name: "a webhook",
+            destination: Destination::new(name, making, &[]),
+            served: Served::new(site),
+            read: of_webhook,
+            is_patient,
+            left: false,
         }
     }
 
-    pub(super) fn connected(&mut self, link: LinkId) {
-        self.incoming.insert(link, Vec::new());
-    }
-
-    /// A whole request, if one has come.
-    pub(super) fn received(&mut self, link: LinkId, bytes: &[u8]) -> Option<Request> {
-        let received = self.incoming.get_mut(&link)?;
-        received.extend_from_slice(bytes);
-        Request::take(received)
-    }
-
-    pub(super) fn ended(&mut self, link: LinkId) {
-        self.incoming.remove(&link);
-    }
-
-    /// Answers in one of its ways. Says whether it has read the request: one that is said to have failed may have been
-    /// read all the same.
-    pub(super) fn answer(&mut self, io: &mut Io<'_>, link: LinkId) -> bool {
-        let fails = !io.calm && io.rng.below(100) < self.fails_percent;
-        let answer = if fails { io.rng.below(7) } else { 0 };
-        let text = match answer {
-            0 => plain("200 OK"),
-            1 => plain("500 Oops"),
-            2 => "HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n".to_owned(),
-            3 => "garbage\r\n\r\n".to_owned(),
-            4 => plain("301 Elsewhere"),
-            5 => {
-                // It took the request, and dies before it says so.
-                self.incoming.remove(&link);
-                io.close(link);
-                return true;
-            }
-            _ => {
-                let at = io.now + io.rng.below(40_000);
-                self.late.push((at, link, plain("204 Late").into_bytes()));
-                io.wake_in(at - io.now);
-                return true;
-            }
+    /// A receiver of notifications of recordings, whose destination comes over the API; or with the config file, which
+    /// gets it from here.
+    #[must_use]
+    pub fn isr(site: Site, in_file: bool, is_patient: bool) -> (Receiver, Option<Filed>) {
+        let name = format!("isr{}", site.number);
+        let parameters = "event=%EVENTTYPE%&id=%EVENTID%&ucid=%UCID%";
+        let spec = json!({"name": name, "url": site.url("/notify"), "tls": site.tls(), "global": true,
+            "events": ISR_EVENTS, "parameters": parameters});
+        let spec = specification(spec);
+        let filed = in_file.then(|| Filed { name: name.clone(), spec: spec.clone() });
+        let making = if in_file { Making::File } else { Making::Post("/v1/isr/destinations", spec) };
+        let receiver = Receiver {
+            name: "a receiver of ISR",
+            destination: Destination::new(name, making, &RECORDINGS),
+            served: Served::new(site),
+            read: of_isr,
+            is_patient,
+            left: false,
         };
-        io.send(link, text);
-        answer == 0
+        (receiver, filed)
+    }
+}
+
+/// A specification without what is not said.
+fn specification(mut spec: serde_json::Value) -> String {
+    if let Some(members) = spec.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
+    }
+    spec.to_string()
+}
+
+fn of_webhook(request: &Request) -> Vec<Key> {
+    let keys = request.body.split("\"key\":\"").skip(1);
+    keys.map(|rest| rest.split('"').next().and_then(Key::of).expect("an event of somebody")).collect()
+}
+
+fn of_isr(request: &Request) -> Vec<Key> {
+    let value = |name: &str| {
+        let (_, rest) = request.target.split_once(name).unwrap_or_else(|| panic!("{}", request.target));
+        rest.split('&').next().unwrap_or_default()
+    };
+    let key = Key::of(value("&id=")).expect("an event of somebody");
+    assert_eq!(value("&ucid="), key.about(), "its own values");
+    assert_eq!(value("?event="), ISR_EVENTS[key.phase()], "its own type");
+    vec![key]
+}
+
+impl Client for Receiver {
+    fn name(&self) -> &'static str {
+        self.name
     }
 
-    /// Says that it wants no more.
-    pub(super) fn refuse(&self, io: &mut Io<'_>, link: LinkId) {
-        io.send(link, plain("410 Gone"));
+    fn address(&self) -> Option<SocketAddr> {
+        Some(self.served.site.address())
     }
 
-    /// Closes what there is.
-    pub(super) fn leave(&mut self, io: &mut Io<'_>) {
-        for link in std::mem::take(&mut self.incoming).into_keys() {
-            io.close(link);
+    fn tls(&self) -> Option<Arc<ServerConfig>> {
+        self.served.site.sealed.as_ref().map(|(_, config)| Arc::clone(config))
+    }
+
+    fn wake(&mut self, io: &mut Io<'_>) {
+        self.served.wake(io);
+        if !self.left {
+            self.destination.go_on(io);
         }
+    }
+
+    fn connected(&mut self, io: &mut Io<'_>, link: LinkId) {
+        if self.destination.is(link) {
+            self.destination.connected(io);
+        } else {
+            self.served.connected(link);
+        }
+    }
+
+    fn received(&mut self, io: &mut Io<'_>, link: LinkId, bytes: &[u8]) {
+        if self.destination.is(link) {
+            return self.destination.received(io, bytes);
+        }
+        let Some(request) = self.served.received(link, bytes) else { return };
+        let fate = self.served.fate(io);
+        let life = io.is_current(link).then_some(io.life);
+        let (name, keys) = (&self.destination.name, (self.read)(&request));
+        io.books.called(name, &keys, life);
+        for key in keys.into_iter().filter(|_| fate.takes()) {
+            io.books.arrived(name, key, self.is_patient);
+        }
+        self.served.answer(io, link, fate, "");
+    }
+
+    fn ended(&mut self, io: &mut Io<'_>, link: LinkId, _how: End) {
+        if self.destination.is(link) {
+            self.destination.ended(io);
+        } else {
+            self.served.ended(link);
+        }
+    }
+
+    fn waits_for(&self, books: &Books) -> Option<String> {
+        self.destination.waits_for(books)
+    }
+
+    fn leave(&mut self, io: &mut Io<'_>) {
+        self.left = true;
+        self.destination.leave(io);
+        self.served.leave(io);
     }
 }

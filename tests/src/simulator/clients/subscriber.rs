@@ -12,7 +12,7 @@ use super::super::client::{Client, Io};
 use super::super::net::{End, LinkId};
 use super::connection::Connection;
 use super::document::{Document, Face};
-use super::receiver::{Receiver, Request};
+use super::served::{Fate, Request, Served, Site};
 use crate::memory::read::{Reply, take_reply};
 use crate::memory::write::{get, request};
 
@@ -55,9 +55,12 @@ struct Known {
 /// What came of callbacks of a subscription.
 #[derive(Debug, Default)]
 struct Called {
+    /// The youngest that it took.
     version: u64,
     /// The version of each delivery.
     deliveries: BTreeMap<String, u64>,
+    /// The life of the server and the version that came there last.
+    seen: (u64, u64),
     ended: Option<String>,
     /// One was answered with 410.
     refused: bool,
@@ -75,7 +78,6 @@ enum Stage {
 /// A client.
 #[derive(Debug)]
 pub struct Subscriber {
-    number: u8,
     face: Face,
     event: &'static str,
     /// How long it wants to be subscribed.
@@ -89,29 +91,23 @@ pub struct Subscriber {
     /// An answer was lost: there may be one that it does not know.
     is_unsure: bool,
     orphans: Vec<String>,
-    /// Those that it has deleted.
+    /// Those that it has deleted for good: with 404 and 410 it may have read what a crash takes back.
     gone: Vec<String>,
+    /// The one that it has deleted last.
+    last: String,
     called: BTreeMap<String, Called>,
     stage: Stage,
     /// Why its document is not yet what it should be.
     reason: String,
-    receiver: Receiver,
+    served: Served,
     left: bool,
 }
 
 impl Subscriber {
-    /// The subscriber of this number.
+    /// One whose callbacks come to this site.
     #[must_use]
-    pub fn new(
-        number: u8,
-        face: Face,
-        event: &'static str,
-        lasts_s: u64,
-        fails_percent: u64,
-        is_patient: bool,
-    ) -> Subscriber {
+    pub fn new(site: Site, face: Face, event: &'static str, lasts_s: u64, is_patient: bool) -> Subscriber {
         Subscriber {
-            number,
             face,
             event,
             lasts_s,
@@ -123,22 +119,24 @@ impl Subscriber {
             is_unsure: false,
             orphans: Vec::new(),
             gone: Vec::new(),
+            last: String::new(),
             called: BTreeMap::new(),
             stage: Stage::Living,
             reason: String::new(),
-            receiver: Receiver::new(fails_percent),
+            served: Served::new(site),
             left: false,
         }
     }
 
     fn callback(&self) -> String {
-        format!("http://192.0.2.{}:8081/sep", self.number)
+        self.served.site.url("/sep")
     }
 
     /// The resources that it may subscribe to.
     fn resources(&self) -> Vec<String> {
-        let host = if self.number.is_multiple_of(2) { "192.0.2.70" } else { "host70.example" };
-        (0..3).map(|n| format!("sip:s{}r{n}@{host}", self.number)).collect()
+        let number = self.served.site.number;
+        let host = if number.is_multiple_of(2) { "192.0.2.70" } else { "host70.example" };
+        (0..3).map(|n| format!("sip:s{number}r{n}@{host}")).collect()
     }
 
     /// Some of them, in any order.
@@ -191,7 +189,7 @@ impl Subscriber {
     }
 
     fn go_on(&mut self, io: &mut Io<'_>) {
-        self.receiver.go_on(io);
+        self.served.wake(io);
         if self.left {
             return;
         }
@@ -225,7 +223,8 @@ impl Subscriber {
         } else if is_old {
             Asked::Change
         } else if io.calm {
-            Asked::Show
+            // What was on its way when a connection was cut may have made another one since.
+            if io.rng.below(2) == 0 { Asked::Show } else { Asked::List }
         } else {
             match io.rng.below(12) {
                 0..6 => Asked::Show,
@@ -283,14 +282,19 @@ impl Subscriber {
             Asked::Delete => {
                 assert!(matches!(status, 204 | 404 | 410), "{status} {text}");
                 let known = self.known.take().expect("it deletes what it knows");
-                self.gone.push(known.id);
+                if status == 204 {
+                    self.gone.push(known.id.clone());
+                }
+                self.last = known.id;
                 if io.calm {
                     self.stage = Stage::Ending(io.now);
                 }
             }
             Asked::DeleteOrphan(id) => {
                 assert!(matches!(status, 204 | 404 | 410), "{status} {text}");
-                self.gone.push(id);
+                if status == 204 {
+                    self.gone.push(id);
+                }
             }
             Asked::ShowGone => assert!(matches!(status, 404 | 410), "it was deleted: {status} {text}"),
         }
@@ -349,7 +353,6 @@ impl Subscriber {
         let refused = self.called.get(&known.id).is_some_and(|called| called.refused);
         let has_expired = known.expires.is_none_or(|expires| expires <= io.books.latest);
         assert!(refused || known.is_ending || has_expired, "{known:?} was acknowledged, and is gone: {text}");
-        self.gone.push(known.id);
     }
 
     /// All subscriptions.
@@ -372,31 +375,35 @@ impl Subscriber {
         }
         let is_known = |id: &String| self.known.as_ref().is_some_and(|known| known.id == *id);
         self.orphans = own.into_iter().filter(|id| !is_known(id)).collect();
+        if let (Stage::Ending(_), false) = (self.stage, self.orphans.is_empty()) {
+            self.stage = Stage::Ending(io.now);
+        }
         if let Stage::Ending(since) = self.stage {
-            let reason = self.remains(io.books);
-            let waited = io.now - since;
+            let (dialogs, waited) = (self.dialogs(io.books), io.now - since);
             assert!(
-                reason.is_none() || waited < END_MS,
-                "deleted for {waited} ms, and it waits for {reason:?}"
+                dialogs.is_none() || waited < END_MS,
+                "deleted for {waited} ms, and it waits for {dialogs:?}"
             );
-            self.reason = reason.unwrap_or_default();
+            let last = self.called.get(&self.last);
+            let is_told =
+                !self.is_patient || last.is_none_or(|called| called.refused || called.ended.is_some());
+            let callback = (!is_told).then(|| "the last callback".to_owned());
+            self.reason = dialogs.or(callback).unwrap_or_default();
             if self.reason.is_empty() && self.orphans.is_empty() {
                 self.stage = Stage::Done;
             }
         }
     }
 
-    /// What is left of what it deleted.
-    fn remains(&self, books: &Books) -> Option<String> {
+    /// What the notifier still holds of what it deleted.
+    fn dialogs(&self, books: &Books) -> Option<String> {
         for uri in self.resources() {
             let held = books.resources.get(&uri).map_or(0, |held| held.dialogs);
             if held > 0 {
                 return Some(format!("the end of {held} dialogs of {uri}"));
             }
         }
-        let last = self.gone.last().and_then(|id| self.called.get(id));
-        let is_told = !self.is_patient || last.is_none_or(|called| called.refused || called.ended.is_some());
-        (!is_told).then(|| "the last callback".to_owned())
+        None
     }
 
     /// A callback.
@@ -404,25 +411,30 @@ impl Subscriber {
         let document = Document::read(self.face, &request.body);
         let id = request.field("Content-Location").rsplit('/').next().unwrap_or_default().to_owned();
         let delivery = request.field("Offhook-Delivery-Id").to_owned();
+        let is_current = io.is_current(link);
         io.books.seen.callbacks += 1;
         let called = self.called.entry(id).or_default();
-        match called.deliveries.get(&delivery) {
-            Some(version) => assert_eq!(*version, document.version, "a delivery is always the same"),
-            None => {
-                let version = called.version;
-                assert!(
-                    document.version > version,
-                    "a callback of version {version} came before: {document:?}"
-                );
+        let version = document.version;
+        if let Some(known) = called.deliveries.get(&delivery) {
+            assert_eq!(*known, version, "a delivery is always the same");
+        } else {
+            let is_another = called.deliveries.values().any(|known| *known == version);
+            assert!(!is_another, "one version, two deliveries: {document:?}");
+            called.deliveries.insert(delivery, version);
+            // What was on its way when its connection was cut may come late, and a crash takes back that one has died.
+            if is_current {
+                let (life, before) = std::mem::replace(&mut called.seen, (io.life(), version));
+                let is_behind = life == io.life() && version < before;
+                assert!(!is_behind, "a callback of version {before} came before: {document:?}");
             }
         }
         if !io.calm && io.rng.below(60) == 0 {
             called.refused = true;
-            return self.receiver.refuse(io, link);
+            return self.served.answer(io, link, Fate::Refuse(410), "");
         }
-        if self.receiver.answer(io, link) {
-            let version = document.version;
-            called.deliveries.insert(delivery, version);
+        let fate = self.served.fate(io);
+        self.served.answer(io, link, fate, "");
+        if fate.takes() {
             called.version = called.version.max(version);
             called.ended = document.ended.or(called.ended.take());
         }
@@ -435,7 +447,7 @@ impl Client for Subscriber {
     }
 
     fn address(&self) -> Option<SocketAddr> {
-        Some(SocketAddr::from(([192, 0, 2, self.number], 8_081)))
+        Some(self.served.site.address())
     }
 
     fn wake(&mut self, io: &mut Io<'_>) {
@@ -448,7 +460,7 @@ impl Client for Subscriber {
             self.api.connected();
             self.go_on(io);
         } else {
-            self.receiver.connected(link);
+            self.served.connected(link);
         }
     }
 
@@ -458,7 +470,7 @@ impl Client for Subscriber {
             while let Some(reply) = take_reply(&mut self.api.received, false) {
                 self.answered(io, link, &reply);
             }
-        } else if let Some(request) = self.receiver.received(link, bytes) {
+        } else if let Some(request) = self.served.received(link, bytes) {
             self.called(io, link, &request);
         }
     }
@@ -468,7 +480,7 @@ impl Client for Subscriber {
             self.interrupted();
             self.api.ended(io);
         } else {
-            self.receiver.ended(link);
+            self.served.ended(link);
         }
     }
 
@@ -479,6 +491,6 @@ impl Client for Subscriber {
     fn leave(&mut self, io: &mut Io<'_>) {
         self.left = true;
         self.api.leave(io);
-        self.receiver.leave(io);
+        self.served.leave(io);
     }
 }

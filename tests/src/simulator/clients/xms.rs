@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use offhook_core::Seq;
 
-use super::super::books::{Books, Key};
+use super::super::books::{Books, CALLS, Key};
 use super::super::client::{Client, Io};
 use super::super::net::{End, LinkId};
 use super::connection::Connection;
@@ -54,6 +54,11 @@ impl Xms {
         }
     }
 
+    /// The types that reach it: XMS has words for events of calls alone.
+    fn wanted(&self) -> &[&'static str] {
+        if self.types.is_empty() { &CALLS } else { &self.types }
+    }
+
     fn ask(&mut self, io: &mut Io<'_>) {
         let Some(handler) = &self.handler else {
             self.state = State::Making;
@@ -82,15 +87,19 @@ impl Xms {
             return;
         }
         let seq = io.books.place(key).unwrap_or_else(|| panic!("{} is in the log", key.id()));
-        let wanted = self.types.is_empty() || self.types.contains(&key.event_type());
-        assert!(wanted, "{} is none of {:?}", key.event_type(), self.types);
+        assert!(
+            self.wanted().contains(&key.event_type()),
+            "{} is none of {:?}",
+            key.event_type(),
+            self.types
+        );
         if self.after.is_some_and(|after| seq <= after.min(self.opened)) {
             assert!(self.late.insert(seq), "record {seq} comes twice");
             return;
         }
         if let Some(after) = self.after {
             assert!(seq > after, "record {seq} comes behind record {after}");
-            let missing = io.books.between(after, Some(seq), &self.types).next();
+            let missing = io.books.between(after, Some(seq), self.wanted()).next();
             assert!(missing.is_none(), "between records {after} and {seq} it missed {missing:?}");
         }
         self.after = Some(seq);
@@ -164,7 +173,7 @@ impl Client for Xms {
         if self.state != State::Open {
             return Some("its stream".to_owned());
         }
-        let missing = books.between(self.floor?, None, &self.types).next();
+        let missing = books.between(self.floor?, None, self.wanted()).next();
         missing.map(|(seq, key)| format!("{}, which is record {seq}", key.id()))
     }
 
