@@ -143,10 +143,25 @@ impl Counted {
 pub struct Failing {
     /// Attempts so far.
     pub attempts: u32,
+    /// How long it waits for that at most. A clock that was set back makes nothing later.
+    waits_ms: u32,
     /// When it is tried next.
     pub due: Wall,
     /// Why it failed.
     pub reason: Arc<str>,
+}
+
+impl Failing {
+    /// A letter that failed, as a record of this time says.
+    fn new(attempts: u32, due: Wall, said: Wall, reason: Arc<str>) -> Failing {
+        let waits_ms = u32::try_from(due.since(said)).unwrap_or(u32::MAX);
+        Failing { attempts, waits_ms, due, reason }
+    }
+
+    /// How long it still waits, after a start.
+    fn wait_ms(&self, now: Wall) -> u64 {
+        self.due.since(now).min(u64::from(self.waits_ms))
+    }
 }
 
 /// A letter that waits, for operators.
@@ -476,7 +491,7 @@ impl Outbox {
             destination.counted.failed += u64::from(!hub.recovering);
             if destination.letters.get(letter.seq).is_some() {
                 let reason = shared(&mut destination.last_reason, &letter.reason);
-                let failing = Failing { attempts: letter.attempts, due: letter.due, reason };
+                let failing = Failing::new(letter.attempts, letter.due, wall, reason);
                 destination.failing.insert(letter.seq, failing);
             }
         }

@@ -135,6 +135,7 @@ impl Outbox {
             append(hub, &Change::Carried(version));
         }
         self.past.forget(through);
+        let now = hub.now.wall;
         for (name, destination) in &self.destinations {
             if !is_owner(hub, name) {
                 continue;
@@ -151,7 +152,7 @@ impl Outbox {
                     since: entry.since,
                     redriven: entry.redriven,
                     attempts: failing.map_or(0, |f| f.attempts),
-                    due: failing.map_or(Wall(0), |f| f.due),
+                    due: failing.map_or(Wall(0), |f| Wall(now.0 + f.wait_ms(now))),
                     died: None,
                     reason: failing.map_or_else(Box::default, |f| (*f.reason).into()),
                     summary: Box::default(),
@@ -191,9 +192,9 @@ impl Outbox {
     }
 
     /// At a start: a letter whose event the log no longer holds.
-    pub fn carried_letter(&mut self, hub: &mut Hub, letter: Carried) {
+    pub fn carried_letter(&mut self, hub: &mut Hub, said: Wall, letter: Carried) {
         let (died, name) = (letter.died, letter.name.clone());
-        self.take_letter(hub, letter, died);
+        self.take_letter(hub, said, letter, died);
         if !hub.recovering {
             // Another part of the server has given up on an event, and leaves it to the outbox's patience.
             self.touch(hub, &name);
@@ -201,12 +202,12 @@ impl Outbox {
         }
     }
 
-    fn take_letter(&mut self, hub: &Hub, letter: Carried, died: Option<Wall>) {
+    fn take_letter(&mut self, hub: &Hub, said: Wall, letter: Carried, died: Option<Wall>) {
         match self.destinations.get_mut(&*letter.name) {
             Some(destination) if died.is_none() => {
                 if letter.attempts > 0 {
                     let reason = shared(&mut destination.last_reason, &letter.reason);
-                    let failing = Failing { attempts: letter.attempts, due: letter.due, reason };
+                    let failing = Failing::new(letter.attempts, letter.due, said, reason);
                     destination.failing.insert(letter.seq, failing);
                 }
                 if destination.enqueue(entry(letter.seq, letter.since, &letter.event, letter.redriven)) {
@@ -253,14 +254,11 @@ impl Destination {
     fn build_lane(&mut self, hub: &Hub, name: &str) {
         let mut lane = Lane::new(name, hub.hash_seed);
         let all: Vec<Seq> = self.letters.iter().map(|entry| entry.seq).collect();
-        let cap_ms = self.receiver.as_ref().map_or(0, |receiver| receiver.policy().cap_ms);
         for seq in all {
             if let Some(entry) = self.letters.get_mut(seq) {
                 entry.stage = Stage::Idle;
             }
-            // A wall clock that was set back between two starts would hold it back for as long.
-            let wait_ms = |due: Wall| due.since(hub.now.wall).min(cap_ms);
-            let due = self.failing.get(&seq).map(|f| hub.now.mono.plus_ms(wait_ms(f.due)));
+            let due = self.failing.get(&seq).map(|f| hub.now.mono.plus_ms(f.wait_ms(hub.now.wall)));
             lane.link(&mut self.letters, seq, due.filter(|due| *due > hub.now.mono));
         }
         self.lane = Some(lane);

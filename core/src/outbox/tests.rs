@@ -201,6 +201,7 @@ impl Rig {
         let Some((through, _)) = self.log.get(self.log.len() / 2).cloned() else { return };
         let mut carried = Vec::new();
         for (hub, outbox) in &mut self.engines {
+            hub.set_now(self.now);
             outbox.restate(hub, through);
             if let Some(Action::Append(records)) = hub.next_action() {
                 carried.extend(records.into_iter().map(Arc::new));
@@ -366,7 +367,7 @@ fn apply(hub: &mut Hub, outbox: &mut Outbox, record: &Record) {
                 outbox.apply(hub, record.header.wall, change);
             }
             Said::Outcomes(outcomes) => outbox.outcomes(hub, record.header.wall, outcomes),
-            Said::Carried(letter) => outbox.carried_letter(hub, *letter),
+            Said::Carried(letter) => outbox.carried_letter(hub, record.header.wall, *letter),
         },
         Body::Repeat { .. }
         | Body::Epoch { .. }

@@ -87,7 +87,7 @@ impl Deliveries {
                     sep::receiver::disabled(hub, &name);
                 }
             }
-            Some(Said::Carried(letter)) => self.outbox.carried_letter(hub, *letter),
+            Some(Said::Carried(letter)) => self.outbox.carried_letter(hub, record.header.wall, *letter),
             None => hub.note(Level::Warn, "outbox: a record of a later version was skipped"),
         }
     }
