@@ -160,7 +160,7 @@ pub(crate) fn tell(world: &mut World, path: &str, mut resources: Vec<Resource>) 
     subscription.tell(state.clone());
     let change = Change::State { id: subscription.id, state: Box::new(state) };
     world.append(Body::Change("sep", change.encode()));
-    if let Some(letter) = receiver::letter(&subscription, world.now().wall, &config()) {
+    if let Some(letter) = receiver::letter(&subscription, world.now().wall, world.now().wall, &config()) {
         world.append(letter);
     }
 }

@@ -2,7 +2,7 @@
 //! resources share one (reference 2.6), and what the outbox has no room for is owed.
 //!
 //! What is absent here: what letters say (`receiver`). The log says of each subscription whether a callback is owed
-//! ([`Told::owed`]), so that a restart owes it still.
+//! ([`Told::owed_since`]), so that a restart owes it still.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -134,14 +134,14 @@ impl Calls {
 impl Sep {
     /// Leaves the callback that is owed with the outbox, as soon as that has room.
     pub(super) fn call(&mut self, hub: &mut Hub, id: Uuid) {
-        let Some(subscription) = self.subscriptions.get_mut(id).filter(|subscription| subscription.owed)
-        else {
-            return self.calls.remove(id);
-        };
+        let subscription = self.subscriptions.get_mut(id);
+        let owed = subscription.and_then(|subscription| subscription.owed_since.map(|at| (subscription, at)));
+        let Some((subscription, since)) = owed else { return self.calls.remove(id) };
         if hub.outbox_full {
             return self.owe(hub, id);
         }
-        if let Some(letter) = receiver::letter(subscription, hub.now.wall, &hub.config) {
+        // A crash may leave the letter and lose its state: what then leaves again is the same delivery.
+        if let Some(letter) = receiver::letter(subscription, since, hub.now.wall, &hub.config) {
             append(hub, letter);
         }
         let (step, version) = (subscription.step + 1, subscription.version);

@@ -99,9 +99,9 @@ pub struct Told {
     /// The subscription has ended, and this is the last that is told of it.
     #[serde(default)]
     pub last: bool,
-    /// From here on a callback is owed: no letter tells of this state yet.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub owed: bool,
+    /// From here on a callback is owed, since this time: no letter tells of this state yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owed_since: Option<Wall>,
 }
 
 /// What a PUT replaces.

@@ -259,11 +259,16 @@ impl Sep {
         let has_room = told.last || !hub.outbox_full;
         let is_told = versions > 0 && subscription.is_called();
         let leaves = is_told && when != When::Together && has_room;
-        let owed = !leaves && (is_told || subscription.owed);
-        let state = Told { step, version, owed, ..told };
+        let owed_since = match leaves {
+            true => None,
+            false if is_told => Some(hub.now.wall),
+            false => subscription.owed_since,
+        };
+        let state = Told { step, version, owed_since, ..told };
         subscription.tell(state.clone());
         // A letter without its state is followed by another one after a crash; a state without its letter never is.
-        if leaves && let Some(letter) = receiver::letter(subscription, hub.now.wall, &hub.config) {
+        let now = hub.now.wall;
+        if leaves && let Some(letter) = receiver::letter(subscription, now, now, &hub.config) {
             append(hub, letter);
         }
         forget_states(subscription);
@@ -505,7 +510,8 @@ impl Dialect for Sep {
                 self.agent.resume(hub, subscription);
             }
         }
-        let owed: Vec<Uuid> = self.subscriptions.iter().filter(|s| s.owed).map(|s| s.id).collect();
+        let owed: Vec<Uuid> =
+            self.subscriptions.iter().filter(|s| s.owed_since.is_some()).map(|s| s.id).collect();
         for id in owed {
             self.owe(hub, id);
         }

@@ -84,9 +84,10 @@ pub fn removed(id: Uuid) -> Body {
     Body::Change(outbox::PART, removed.encode())
 }
 
-/// The letter that tells a subscription's callback how it stands; `None`: nobody is to be told.
+/// The letter that tells a subscription's callback how it stands; `None`: nobody is to be told. `at`: when it came to be so.
+/// A letter of the same version and time is the same delivery.
 #[must_use]
-pub fn letter(of: &Subscription, wall: Wall, config: &Config) -> Option<Body> {
+pub fn letter(of: &Subscription, at: Wall, now: Wall, config: &Config) -> Option<Body> {
     if !of.is_called() {
         return None;
     }
@@ -108,8 +109,8 @@ pub fn letter(of: &Subscription, wall: Wall, config: &Config) -> Option<Body> {
         source: config.native.source.as_str().into(),
         event_type: CALLBACK.into(),
         subject: Some(format!("subscription/{id}").into()),
-        time: wall.to_rfc3339().into(),
-        wall,
+        time: at.to_rfc3339().into(),
+        wall: at,
         content_type: None,
         schema: None,
         extensions: Vec::new(),
@@ -119,7 +120,7 @@ pub fn letter(of: &Subscription, wall: Wall, config: &Config) -> Option<Body> {
         name: name_of(id),
         kind: NAME.into(),
         seq: Seq(version),
-        since: wall,
+        since: now,
         redriven: false,
         attempts: 0,
         due: Wall(0),

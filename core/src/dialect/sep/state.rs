@@ -47,9 +47,9 @@ pub struct Subscription {
     pub resources: Vec<Resource>,
     /// It has ended, or is ending.
     pub ended: Option<Ended>,
-    /// A callback is owed: no letter tells of the state yet.
+    /// A callback is owed, since this time: no letter tells of the state yet.
     #[serde(default)]
-    pub owed: bool,
+    pub owed_since: Option<Wall>,
     /// What a restart needs of its SIP dialogs, as the log has it. Once shard 0 goes on with them, it alone knows them.
     pub dialogs: Vec<Dialog>,
     /// The record that made it: its place among all that were ever made.
@@ -227,7 +227,7 @@ impl Subscription {
             step: 0,
             resources,
             ended: None,
-            owed: false,
+            owed_since: None,
             dialogs: Vec::new(),
             born: born.0,
             as_of: 0,
@@ -288,14 +288,14 @@ impl Subscription {
 
     /// Takes in what notifiers told. False: it is here already.
     pub fn tell(&mut self, told: Told) -> bool {
-        let Told { step, version, resources, dropped, last, owed } = told;
+        let Told { step, version, resources, dropped, last, owed_since } = told;
         if step <= self.step {
             return false;
         }
         if version > self.version {
             self.starts = 0;
         }
-        (self.step, self.version, self.owed) = (step, version, owed);
+        (self.step, self.version, self.owed_since) = (step, version, owed_since);
         for resource in resources {
             let mut same = self.resources.iter_mut().filter(|r| r.since == resource.since);
             if let Some(known) = same.find(|r| r.uri == resource.uri && r.of == resource.of) {

@@ -9,6 +9,7 @@ use crate::ground::config::{Config, Place};
 use crate::ground::time::Now;
 use crate::log::record::{Actor, Header, Origin, VERSION};
 use crate::outbox::change::{Carried, Said as Outboxed};
+use crate::outbox::id;
 
 const ID: Uuid = Uuid::from_u128(7);
 
@@ -113,6 +114,26 @@ fn resource(text: &str) -> Resource {
         body: Some(body),
     };
     Resource { uri: "sip:a@b".into(), of: None, since: 1, name: None, instances: vec![instance] }
+}
+
+/// S31: a crash takes back that the callback has left: what then leaves again is the same delivery.
+#[test]
+fn s31_a_callback_that_was_owed_is_one_delivery() {
+    let mut talk = Talk::new();
+    talk.hub.outbox_full = true;
+    talk.tell(1, "one");
+    talk.run();
+    talk.hub.outbox_full = false;
+    let owing = talk.known().clone();
+    for _ in 0..2 {
+        *talk.sep.subscriptions.get_mut(ID).expect("it is there") = owing.clone();
+        talk.sep.owe(&mut talk.hub, ID);
+        talk.pass(5_000);
+    }
+    let ids = talk.letters.iter().map(|letter| id::delivery(&letter.name, letter.seq, &letter.event));
+    let ids: Vec<Uuid> = ids.collect();
+    assert_eq!((ids.len(), ids[0]), (2, ids[1]));
+    assert!(talk.letters[0].since < talk.letters[1].since);
 }
 
 #[test]
