@@ -23,7 +23,7 @@ use crate::event::channel::Channel;
 use crate::event::output::Output;
 use crate::ground::config::{Config, Place, Protocol};
 use crate::ground::deadline::Due;
-use crate::ground::id::{ConnId, ListenerId};
+use crate::ground::id::{ConnId, ListenerId, Seq};
 use crate::ground::stats::Stats;
 use crate::ground::time::{Mono, Now};
 use crate::hub::Hub;
@@ -59,6 +59,10 @@ pub struct Engine {
     flows_ended: bool,
     /// After a stop: `shutdown_ms` is over.
     overdue: bool,
+    /// All that the log held is applied, and acted on.
+    started: bool,
+    /// Before that: how far the log wants live state to be said again.
+    retires: Option<Seq>,
 }
 
 impl Engine {
@@ -88,6 +92,8 @@ impl Engine {
             sip,
             flows_ended: false,
             overdue: false,
+            started: false,
+            retires: None,
         }
     }
 
@@ -235,6 +241,10 @@ impl Engine {
             Completion::Recovered => {
                 for dialect in &mut self.dialects {
                     dialect.started(&mut self.hub);
+                }
+                self.started = true;
+                if let Some(through) = self.retires.take() {
+                    self.retire(through);
                 }
             }
             Completion::Report(ticket, body) => self.operations.report(&mut self.hub, ticket, body),

@@ -54,15 +54,7 @@ impl Engine {
                     dialect.carried(&mut self.hub, record, change, false);
                 }
             }
-            Body::Retire { through } => {
-                self.hub.carrying = Some(*through);
-                for dialect in &mut self.dialects {
-                    dialect.restate(&mut self.hub, *through);
-                }
-                self.hub.carrying = None;
-                let body = Body::Retired { through: *through, shard: self.hub.place.shard };
-                self.hub.append(Actor::Server("log"), None, true, false, body);
-            }
+            Body::Retire { through } => self.retire(*through),
             Body::Retired { .. } => {}
         }
         if self.hub.full {
@@ -70,6 +62,22 @@ impl Engine {
             self.refuse_undurable();
         }
         self.settle();
+    }
+
+    /// Says again what is live and stands at or before `through`. What a start leads to comes first: before that a dialect
+    /// may not know what is live.
+    pub(super) fn retire(&mut self, through: Seq) {
+        if !self.started {
+            self.retires = Some(through);
+            return;
+        }
+        self.hub.carrying = Some(through);
+        for dialect in &mut self.dialects {
+            dialect.restate(&mut self.hub, through);
+        }
+        self.hub.carrying = None;
+        let body = Body::Retired { through, shard: self.hub.place.shard };
+        self.hub.append(Actor::Server("log"), None, true, false, body);
     }
 
     /// Tells the publisher, if it is one of this engine's.

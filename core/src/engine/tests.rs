@@ -7,8 +7,8 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::*;
 use crate::ground::config::{Listener, ListenerTls};
-use crate::ground::id::Seq;
 use crate::ground::time::Wall;
+use crate::log::record::{Actor, Body, Header, Origin, VERSION};
 use crate::wire::tls::WallClock;
 use crate::wire::tls::server::{Serving, certified};
 
@@ -47,6 +47,30 @@ fn a_stream_of_http_1_0_ends_at_once() {
     engine.complete(Now::default(), Completion::Stop);
     let ended = drain(&mut engine);
     assert!(matches!(ended[..], [Action::Finish(finished)] if finished == id), "{ended:?}");
+}
+
+/// What a start leads to comes before the log's wish to let old records go: only then it is known what is live.
+#[test]
+fn live_state_is_said_again_only_when_the_start_is_over() {
+    let mut engine = Engine::new(Config::default(), Place { keeps_log: true, ..Place::default() }, 1);
+    let retire = Record {
+        header: Header {
+            version: VERSION,
+            wall: Wall(0),
+            actor: Actor::Server("log"),
+            trace: None,
+            kept: false,
+        },
+        origin: Origin::default(),
+        body: Body::Retire { through: Seq(7) },
+    };
+    engine.receive_record(Now::default(), Seq(9), &Arc::new(retire));
+    assert!(drain(&mut engine).is_empty());
+    engine.complete(Now::default(), Completion::Recovered);
+    let said = drain(&mut engine);
+    let [Action::Append(records)] = &said[..] else { panic!("{said:?}") };
+    let last = records.last().map(|record| &record.body);
+    assert!(matches!(last, Some(Body::Retired { through: Seq(7), .. })), "{records:?}");
 }
 
 /// A record that was appended while the log had room, and comes back when it has none, is refused like all that waits.
