@@ -93,7 +93,7 @@ pub fn receiver(
             let spec = isr::read::settled(spec, config)?;
             Ok(Box::new(isr::read::read(name, &spec, policy, trusted)?))
         }
-        "wcs" => Ok(Box::new(wcs::receiver::Late::read(spec, config)?)),
+        "wcs" => Ok(Box::new(wcs::receiver::Late::read(spec, policy, config)?)),
         "sep" => Ok(Box::new(sep::receiver::Callback::read(spec, policy, config)?)),
         _ => Err(Wrong { key: String::new(), detail: format!("`{kind}` is no kind of destination") }),
     }

@@ -32,29 +32,29 @@ pub(super) struct Spec {
 }
 
 impl Late {
-    /// The backend that a specification names.
+    /// The backend that a specification names; `policy`: what `[outbox]` says.
     ///
     /// # Errors
     /// The application is gone, or its URL is none.
-    pub fn read(spec: &str, config: &Config) -> Result<Late, Wrong> {
+    pub fn read(spec: &str, policy: Policy, config: &Config) -> Result<Late, Wrong> {
         let wrong = |key: &str, detail: String| Wrong { key: key.to_owned(), detail };
         let spec: Spec = serde_json::from_str(spec).map_err(|e| wrong("", e.to_string()))?;
         let app = config.wcs.app(&spec.app);
         let app = app.ok_or_else(|| wrong("app", format!("there is no [wcs.apps.{}]", spec.app)))?;
-        Late::new(app, &spec.node_id, &config.limits).map_err(|e| wrong("url", e))
+        Late::new(app, &spec.node_id, policy, &config.limits).map_err(|e| wrong("url", e))
     }
 
     /// The backend of an application.
     ///
     /// # Errors
     /// What is wrong with its URL.
-    pub fn new(app: &WcsApp, node_id: &str, limits: &Limits) -> Result<Late, String> {
+    pub fn new(app: &WcsApp, node_id: &str, policy: Policy, limits: &Limits) -> Result<Late, String> {
         let policy = Policy {
             give_up_after_ms: app.redeliver_ms,
             concurrency: u32::try_from(limits.wcs_calls_per_app).unwrap_or(u32::MAX),
             connect_ms: limits.wcs_connect_ms,
             total_ms: app.timeout_ms,
-            ..Policy::default()
+            ..policy
         };
         Ok(Late { backend: Backend::new(app)?, app: app.clone(), node_id: node_id.to_owned(), policy })
     }
@@ -122,7 +122,8 @@ mod tests {
             ..WcsApp::default()
         };
         let node = "Hw47CFMBEchVOpBMDr29IxjudnJ1sjOY@192.168.1.101";
-        let late = Late::new(&app, node, &Limits::default()).unwrap();
+        let said = Policy { cap_ms: 20_000, ..Policy::default() };
+        let late = Late::new(&app, node, said, &Limits::default()).unwrap();
         let event = vendor_event();
         let vocabulary = Vocabulary::new(&[]);
         let letter = Letter { id: Uuid::nil(), seq: Seq(1), event: &event, attempts: 0 };
@@ -133,6 +134,7 @@ mod tests {
         let address = "POST http://192.168.1.101/rest/my_api/StreamStatusEvent";
         assert_eq!(late.summary(letter, &vocabulary), address);
         assert!(!late.wants(&event, &vocabulary) && late.policy().give_up_after_ms == 86_400_000);
+        assert_eq!(late.policy().cap_ms, 20_000, "as `[outbox] retry` says");
         assert!(late.order(&event).unwrap().starts_with("session/"));
         let answer =
             |status| Answer { status, retry_after_ms: None, content_type: None, content: vec![], cut: false };
