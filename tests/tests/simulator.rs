@@ -1,11 +1,16 @@
 //! The simulator itself: seeds pass, a seed gives the same trace each time, and deliberate bugs are caught.
 
 use offhook_tests::simulator::sabotage::Sabotage;
-use offhook_tests::simulator::swarm::Swarm;
-use offhook_tests::simulator::{Outcome, run, run_changed};
+use offhook_tests::simulator::swarm::{Clients, Swarm};
+use offhook_tests::simulator::{Outcome, run_changed};
 
 /// Seeds that a bug may take until it is caught.
 const SEEDS_MAX: u64 = 60;
+
+/// The faults of a seed end soon: a debug build is slow.
+fn run(seed: u64, bug: Option<Sabotage>, keeps_lines: bool) -> Outcome {
+    run_changed(seed, |swarm| swarm.faults_ms = swarm.faults_ms.min(8_000), bug, keeps_lines)
+}
 
 #[test]
 fn seeds_pass_and_repeat() {
@@ -20,6 +25,28 @@ fn seeds_pass_and_repeat() {
 fn is_caught(bug: Sabotage) -> bool {
     (0..SEEDS_MAX).any(|seed| run(seed, Some(bug), false).failure.is_some())
 }
+
+/// Whether it is noticed where these clients live alone, and the server is killed often.
+fn is_caught_among(clients: Clients, bug: Sabotage) -> bool {
+    let change = |swarm: &mut Swarm| {
+        (swarm.clients, swarm.faults_ms, swarm.faults.kill_ms) = (clients, 20_000, Some(4_000));
+    };
+    (0..SEEDS_MAX).any(|seed| run_changed(seed, change, Some(bug), false).failure.is_some())
+}
+
+const READERS: Clients = Clients { publishers: 1, readers: 2, webhooks: 1, ..NOBODY };
+const SUBSCRIBERS: Clients = Clients { publishers: 1, subscribers: 2, ..NOBODY };
+const NOBODY: Clients = Clients {
+    publishers: 0,
+    readers: 0,
+    xms: 0,
+    isymphony: 0,
+    webhooks: 0,
+    wcs: 0,
+    isr: 0,
+    subscribers: 0,
+    strangers: 0,
+};
 
 #[test]
 fn an_acknowledgement_before_the_sync_is_caught() {
@@ -43,7 +70,7 @@ fn deadlines_that_pass_unnoticed_are_caught() {
 
 #[test]
 fn a_record_that_a_start_passes_over_is_caught() {
-    assert!(is_caught(Sabotage::ForgetALastRecord));
+    assert!(is_caught_among(READERS, Sabotage::ForgetALastRecord));
 }
 
 #[test]
@@ -57,13 +84,23 @@ fn bytes_that_come_twice_are_caught() {
 }
 
 #[test]
+fn an_epoch_that_may_begin_twice_is_caught() {
+    assert!(is_caught_among(READERS, Sabotage::ServeBeforeTheEpoch));
+}
+
+#[test]
+fn damage_that_goes_unnoticed_is_caught() {
+    assert!(is_caught_among(READERS, Sabotage::OverlookDamage));
+}
+
+#[test]
 fn a_dialog_that_is_never_ended_is_caught() {
-    assert!(is_caught(Sabotage::KeepDialogs));
+    assert!(is_caught_among(SUBSCRIBERS, Sabotage::KeepDialogs));
 }
 
 #[test]
 fn a_notify_that_is_never_answered_is_caught() {
-    assert!(is_caught(Sabotage::LeaveNotifiesUnanswered));
+    assert!(is_caught_among(SUBSCRIBERS, Sabotage::LeaveNotifiesUnanswered));
 }
 
 #[test]

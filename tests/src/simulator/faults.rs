@@ -7,6 +7,7 @@ use offhook_core::{Completion, Wall};
 
 use super::books::Seen;
 use super::net::LinkId;
+use super::sabotage::Sabotage;
 use super::server::{Mail, Server, shown};
 use super::world::{Wake, World};
 
@@ -246,7 +247,9 @@ impl World {
         };
         let offset = bytes.start + self.rng.below(bytes.len() as u64) as usize;
         let bit = self.rng.below(8) as u32;
-        self.disk.flip(segment, offset, bit);
+        if !self.is_sabotaged(Sabotage::OverlookDamage) {
+            self.disk.flip(segment, offset, bit);
+        }
         self.flipped = Some((segment, offset, bit));
     }
 

@@ -120,7 +120,6 @@ impl World {
     pub(super) fn feed(&mut self, shards: &mut [Shard], recovered: &Recovered) {
         let now = self.now;
         let skips = self.sabotages(Sabotage::ForgetALastRecord);
-        let forgets = self.is_sabotaged(Sabotage::ForgetDialogs);
         let disk = &self.disk;
         for (at, shard) in shards.iter_mut().enumerate() {
             if let Some((epoch, before)) = recovered.beginning {
@@ -132,8 +131,7 @@ impl World {
             for used in recovered.segments.iter() {
                 let bytes = disk.file(used.id).unwrap_or_default();
                 for (seq, record) in records(used.id, bytes, used.end) {
-                    let is_last = at == 0 && seq == recovered.last;
-                    if !(skips && is_last || forgets && is_of_dialog(&record)) {
+                    if !(skips && at == 0 && seq == recovered.last) {
                         shard.engine.recover(now, seq, &record);
                     }
                 }
@@ -299,11 +297,6 @@ impl World {
         let Some(server) = &mut self.server else { return true };
         !server.log.busy && server.log.queue.is_empty() && server.log.writer.operation().is_none()
     }
-}
-
-/// Whether a record says what a restart needs of a SIP dialog.
-fn is_of_dialog(record: &Record) -> bool {
-    matches!(&record.body, Body::Change("sep", change) if change.starts_with(b"{\"Dialog\""))
 }
 
 /// A record for a trace.

@@ -18,6 +18,10 @@ pub enum Sabotage {
     SkipASync,
     /// A client's bytes come twice.
     RepeatARead,
+    /// Engines serve before the epoch that they serve under is durable: a crash lets it begin twice.
+    ServeBeforeTheEpoch,
+    /// Damage of the log goes unnoticed.
+    OverlookDamage,
     /// What ends a SIP dialog never leaves: the notifier goes on for nobody.
     KeepDialogs,
     /// What answers a NOTIFY never leaves.
@@ -34,7 +38,7 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 13] = [
+    pub const ALL: [Sabotage; 15] = [
         Sabotage::AcknowledgeBeforeTheSync,
         Sabotage::LoseARecordOfAnotherShard,
         Sabotage::ForgetAFlush,
@@ -42,6 +46,8 @@ impl Sabotage {
         Sabotage::ForgetALastRecord,
         Sabotage::SkipASync,
         Sabotage::RepeatARead,
+        Sabotage::ServeBeforeTheEpoch,
+        Sabotage::OverlookDamage,
         Sabotage::KeepDialogs,
         Sabotage::LeaveNotifiesUnanswered,
         Sabotage::HarmASealedByte,

@@ -213,7 +213,11 @@ impl Notifier {
         }
         self.next_act = io.now + if io.calm { 1_000 } else { io.rng.below(4_000) };
         if io.calm {
-            self.calm_since.get_or_insert(io.now);
+            if self.calm_since.is_none() {
+                self.calm_since = Some(io.now);
+                // What it did not want to hear it hears now.
+                self.answers.retain(|_, (_, said)| !said.is_empty());
+            }
             // All have a state that nobody can have seen before.
             let still =
                 self.resources.iter().filter(|(_, (_, changed))| !changed).map(|(uri, _)| uri.clone());
