@@ -1,3 +1,4 @@
 //! Machines that bring events in.
 
+pub mod asterisk;
 pub mod demo;

@@ -11,22 +11,29 @@ pub struct Unsayable(pub Box<str>);
 /// a line's end would say more than it should, so nothing is appended then.
 pub fn write<'a>(
     out: &mut Vec<u8>,
-    name: &'a str,
-    id: &'a str,
+    name: &str,
+    id: &str,
     fields: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Result<(), Unsayable> {
     let start = out.len();
-    for (key, value) in [("Action", name), ("ActionID", id)].into_iter().chain(fields) {
-        let breaks = |text: &str| text.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
-        if key.is_empty() || breaks(key) || key.contains(':') || breaks(value) {
-            out.truncate(start);
-            return Err(Unsayable(key.into()));
-        }
-        for part in [key, ": ", value, "\r\n"] {
-            out.extend_from_slice(part.as_bytes());
-        }
+    let said = line(out, "Action", name)
+        .and_then(|()| line(out, "ActionID", id))
+        .and_then(|()| fields.into_iter().try_for_each(|(key, value)| line(out, key, value)));
+    match said {
+        Ok(()) => out.extend_from_slice(b"\r\n"),
+        Err(_) => out.truncate(start),
     }
-    out.extend_from_slice(b"\r\n");
+    said
+}
+
+fn line(out: &mut Vec<u8>, key: &str, value: &str) -> Result<(), Unsayable> {
+    let breaks = |text: &str| text.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
+    if key.is_empty() || key.contains(':') || breaks(key) || breaks(value) {
+        return Err(Unsayable(key.into()));
+    }
+    for part in [key, ": ", value, "\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
     Ok(())
 }
 

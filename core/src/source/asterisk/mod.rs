@@ -1,0 +1,3 @@
+//! Asterisk, by its manager interface.
+
+pub mod session;
