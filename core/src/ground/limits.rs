@@ -173,6 +173,7 @@ limits! {
     source_answer_ms = 30_000, "Patience with a PBX's answer, and with one that does not even answer a ping. Beyond: that question counts as unanswered; without a ping's answer the connection is closed.";
     source_questions = 1_000, "Questions of one resync that wait for their answers, and those that follow from the answers. Beyond: unanswered.";
     source_resync_pause_ms = 10_000, "From one resync to the next, when a gap asks for another.";
+    source_things = 65_536, "Things of each kind that are held of a PBX: channels, recordings, agents, devices and so on. Beyond: the oldest leave; what was open of them is told to end, with `reason = \"forgotten\"`.";
     source_waiting_events = 10_000, "Events of a PBX that are on their way into the log. Beyond: its connection is not read, so that it waits.";
     source_retry_ms = 1_000, "From a connection that was lost to the next try; each further one waits twice as long, a quarter more or less.";
     source_retry_cap_ms = 60_000, "The longest such wait, and that after a refused login.";

@@ -1,3 +1,6 @@
 //! Asterisk, by its manager interface.
 
+pub mod mirror;
+pub mod scope;
 pub mod session;
+pub mod told;
