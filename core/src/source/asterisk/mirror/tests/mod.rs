@@ -116,7 +116,7 @@ fn brief(told: &Told) -> String {
     }
     for (name, fact) in &told.facts {
         let party = name.ends_with("_1") || name.ends_with("_2");
-        if !(party && !name.starts_with("caller_number")) && !UNSAID.contains(name) {
+        if (!party || name.starts_with("caller_number")) && !UNSAID.contains(name) {
             line += &format!(" {name}={}", fact.as_text().unwrap_or("null"));
         }
     }
