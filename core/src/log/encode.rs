@@ -34,6 +34,7 @@ const SERVERS: &[&str] = &[
     "xms",
     "isymphony",
     "sep",
+    "source",
 ];
 
 const EVENT: u8 = 1;

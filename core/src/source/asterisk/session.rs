@@ -189,6 +189,8 @@ pub struct Session {
     /// A ping went out since.
     is_pinged: bool,
     is_booted: bool,
+    /// Of the protocol.
+    version: Box<str>,
     asked: u64,
     output: Vec<u8>,
 }
@@ -218,6 +220,7 @@ impl Session {
             heard_at: now,
             is_pinged: false,
             is_booted: false,
+            version: "".into(),
             asked: 0,
             output: Vec::new(),
             settings,
@@ -237,7 +240,7 @@ impl Session {
         input: &mut &'i [u8],
         wants: impl Fn(&[u8]) -> bool,
     ) -> Heard<'a> {
-        let Session { settings, stream, phase, due, is_booted, asked, output, .. } = self;
+        let Session { settings, stream, phase, due, is_booted, version, asked, output, .. } = self;
         let is_open = *phase == Phase::Open;
         if *phase == Phase::Over {
             *input = &[];
@@ -252,11 +255,12 @@ impl Session {
                 *phase = Phase::Over;
                 return Heard::Over(Fault::NotAsterisk(text(line)));
             }
-            Framed::Banner(version) if is_too_old(version) => {
+            Framed::Banner(greeted) if is_too_old(greeted) => {
                 *phase = Phase::Over;
-                return Heard::Over(Fault::TooOld(text(version)));
+                return Heard::Over(Fault::TooOld(text(greeted)));
             }
-            Framed::Banner(_) => {
+            Framed::Banner(greeted) => {
+                *version = text(greeted);
                 *asked += 1;
                 let (next, said) = match settings.md5 {
                     true => (Phase::Challenging(*asked), settings.challenge(*asked, output)),
@@ -314,6 +318,12 @@ impl Session {
     /// What is to be sent.
     pub fn take_output(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.output)
+    }
+
+    /// The version of the protocol.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     /// Events that were passed over because nobody wants them.
