@@ -98,6 +98,13 @@ impl Facts {
         self
     }
 
+    /// The facts of these names alone.
+    #[must_use]
+    pub fn only(mut self, names: &[&str]) -> Facts {
+        self.0.retain(|(name, _)| names.contains(name));
+        self
+    }
+
     /// The facts, in the order in which their names came.
     #[must_use]
     pub fn into_vec(self) -> Vec<(&'static str, Fact)> {

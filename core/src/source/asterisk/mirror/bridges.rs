@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::channels::{Channel, Role};
-use super::read::{said, text};
+use super::read::said;
 use super::resync::Aspect;
 use super::snapshot::Snapshot;
 use super::{Facts, Ids, Mirror, Open, Say, key};
@@ -81,9 +81,6 @@ impl Mirror {
         else {
             return;
         };
-        if self.resync.is_some() && text(snapshot.id).is_some_and(|id| !self.channels.has(&id)) {
-            self.new_state(message, say);
-        }
         let Some(id) = self.see(message, &snapshot) else { return };
         self.touch(Aspect::Bridge, &id);
         let links = links(message.get("BridgeType").unwrap_or_default());

@@ -154,7 +154,7 @@ impl Channel {
         let own = Party::of(snapshot.caller_number, snapshot.caller_name);
         if self.role == Role::Inbound {
             // The dialplan may look up its caller's name.
-            if own.number.is_some() {
+            if own.number.is_some() && (own.number != self.caller.number || own.name.is_some()) {
                 self.caller = own;
             }
             let called = text(snapshot.exten).filter(|exten| &**exten != "s");
@@ -183,24 +183,18 @@ impl Channel {
 impl Mirror {
     pub(super) fn new_channel(&mut self, message: &Message<'_>, say: &mut Say<'_>) {
         let Some(snapshot) = Snapshot::of(message, "") else { return };
-        self.see_or_make(message, &snapshot, say);
-    }
-
-    /// Takes a channel in that is not known, and tells its start if it is an inbound leg.
-    fn see_or_make(&mut self, message: &Message<'_>, snapshot: &Snapshot<'_>, say: &mut Say<'_>) -> Box<str> {
-        let channel = Channel::new(snapshot, say.wall);
+        let channel = Channel::new(&snapshot, say.wall);
         let id = channel.id.clone();
         self.touch(Aspect::Life, &id);
         if self.channels.has(&id) {
-            self.see(message, snapshot);
-            return id;
+            self.see(message, &snapshot);
+            return;
         }
         self.take_in(channel);
         self.variables_of(message, &id);
-        if self.channels.get(&id).is_some_and(|channel| channel.role == Role::Inbound) {
+        if snapshot.state == b"4" {
             self.start(&id, say);
         }
-        id
     }
 
     /// Holds a channel, as one of its call.
@@ -313,12 +307,7 @@ impl Mirror {
 
     pub(super) fn new_state(&mut self, message: &Message<'_>, say: &mut Say<'_>) {
         let Some(snapshot) = Snapshot::of(message, "") else { return };
-        let id = match self.see(message, &snapshot) {
-            Some(id) => id,
-            // Between the questions of a resync a channel that was missed shows that it lives.
-            None if self.resync.is_some() => self.see_or_make(message, &snapshot, say),
-            None => return,
-        };
+        let Some(id) = self.see(message, &snapshot) else { return };
         self.touch(Aspect::State, &id);
         self.advance(&id, snapshot.state, say);
     }

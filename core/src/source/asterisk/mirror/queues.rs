@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::agents::agent;
-use super::read::{number, said};
+use super::read::{number, said, text};
 use super::resync::Aspect;
 use super::snapshot::Snapshot;
 use super::{Facts, Mirror, Open, Say, key, within};
@@ -73,13 +73,17 @@ impl Mirror {
     ) {
         let (Some(leg), Some(queue)) = (self.told_leg(message), said(message, "Queue")) else { return };
         let interface = said(message, "Interface").unwrap_or_default();
-        let called = Snapshot::of(message, "Dest").and_then(|called| super::read::text(called.id));
+        let called = Snapshot::of(message, "Dest").and_then(|called| text(called.id));
         let name = said(message, "MemberName");
+        let phone = match called.as_deref().and_then(|called| self.channels.get(called)) {
+            Some(leg) => self.leg(leg).only(&["extension", "username"]),
+            None => self.phone(&interface),
+        };
         let caller = self.leg(&leg).without(&["extension", "username", "channel", "direction"]);
         let facts = caller
             .and(of(&queue))
             .and(agent(&interface, name.as_deref()))
-            .and(self.phone(&interface))
+            .and(phone)
             .text("agent_call_id", called.as_deref())
             .and(figures(message))
             .number("ring_time_ms", number(message, "RingTime"))

@@ -68,6 +68,8 @@ pub(super) struct Resync {
     agents: Vec<Agent>,
     contacts: Vec<Contact>,
     states: Vec<State>,
+    /// Events of channels that are not known, as they came: an answer may make them known.
+    aside: Vec<Box<[u8]>>,
 }
 
 /// A channel of an answer.
@@ -165,6 +167,18 @@ impl Mirror {
         }
     }
 
+    /// While answers come, keeps an event of a channel that is not known.
+    pub(super) fn set_aside(&mut self, event: &[u8], message: &Message<'_>) {
+        // So many that they take no more room than what is held.
+        let room = self.most / 16;
+        let Some(resync) = self.resync.as_mut().filter(|resync| resync.aside.len() < room) else { return };
+        let unknown = |key| said(message, key).is_some_and(|id| !self.channels.has(&id));
+        let lives = ![&b"Newchannel"[..], b"Hangup"].contains(&event);
+        if lives && ["Uniqueid", "DestUniqueid", "TransfereeUniqueid"].into_iter().any(unknown) {
+            resync.aside.push(message.block().into());
+        }
+    }
+
     /// All answers are there, but those of `unanswered`, of which nothing follows. Says what was missed.
     pub fn finish_resync(&mut self, unanswered: &[Question], now: Now, out: &mut Vec<Told>) {
         let Some(resync) = self.resync.take() else { return };
@@ -187,6 +201,9 @@ impl Mirror {
             self.set_state(state.clone(), say);
         }
         self.forget(say);
+        for block in &resync.aside {
+            self.apply(&Message::of(block), now, out);
+        }
     }
 
     fn channels_missed(&mut self, resync: &Resync, with_bridges: bool, say: &mut Say<'_>) {
@@ -198,9 +215,14 @@ impl Mirror {
         for (id, listed) in &resync.channels {
             if !self.channels.has(id) && !resync.touches(Aspect::Life, id) {
                 let mut channel = listed.channel.clone();
-                channel.since = Wall(say.wall.0.saturating_sub(listed.seconds * 1000));
+                channel.since = Wall(say.wall.0.saturating_sub(listed.seconds.saturating_mul(1000)));
                 self.take_in(channel);
             }
+        }
+        // Whoever calls comes before those who are called.
+        let mut listed: Vec<_> = resync.channels.iter().collect();
+        listed.sort_by_key(|(_, listed)| listed.channel.role == Role::Outbound);
+        for (id, listed) in listed {
             if !resync.touches(Aspect::State, id) {
                 self.start(id, say);
                 self.advance(id, &listed.state, say);
