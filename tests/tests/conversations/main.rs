@@ -41,6 +41,7 @@ mod slow_frames;
 mod source;
 mod source_common;
 mod source_life;
+mod source_tls;
 mod tls_client;
 mod wcs;
 mod wcs_common;

@@ -273,6 +273,12 @@ fn what_is_not_answered_changes_nothing() {
     assert!(office.notes().iter().any(|note| note.contains("no answer to CoreShowChannels: not allowed")));
     office.end("1.0");
     office.expect(&["call.hangup call/1.0"]);
+    // It is asked again until there is an answer.
+    office.begin("2.0");
+    office.pbx.end("2.0");
+    office.pbx.silent.clear();
+    office.pass(31_000);
+    office.expect(&["call.incoming call/2.0", "call.hangup call/2.0 reason=resync"]);
 }
 
 /// While the log does not keep up nothing is read, and nothing is lost.

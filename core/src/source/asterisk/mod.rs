@@ -76,6 +76,8 @@ pub struct Asterisk {
     allowed: Option<Commands>,
     is_up: bool,
     resync: Option<Resync>,
+    /// Answers of the last one were lost.
+    is_incomplete: bool,
     /// When the last one was begun.
     resynced_at: Option<Mono>,
     /// Messages that are missing, by reason, and were not told of yet.
@@ -133,6 +135,7 @@ impl Asterisk {
             allowed: None,
             is_up: false,
             resync: None,
+            is_incomplete: false,
             resynced_at: None,
             missing: BTreeMap::new(),
             explains: false,
@@ -356,9 +359,9 @@ impl Asterisk {
         Ok(())
     }
 
-    /// When a gap asks for a resync.
+    /// When a gap asks for a resync, or one that was incomplete.
     fn next_resync(&self) -> Mono {
-        if !self.is_up || self.missing.is_empty() {
+        if !self.is_up || self.missing.is_empty() && !self.is_incomplete {
             return Mono::NEVER;
         }
         let pause_ms = self.limits.source_resync_pause_ms;
@@ -382,6 +385,7 @@ impl Asterisk {
 
     fn finish_resync(&mut self, now: Now) {
         let Some(resync) = self.resync.take() else { return };
+        self.is_incomplete = resync.is_lost();
         let unanswered = resync.into_unanswered();
         self.mirror.finish_resync(&unanswered, now, &mut self.told);
         self.say_told();

@@ -25,6 +25,8 @@ pub struct Resync {
     asked: BTreeMap<u64, Question>,
     unanswered: Vec<Question>,
     rounds: u32,
+    /// It was given up.
+    is_lost: bool,
     /// Questions that may still be asked.
     room: u64,
     answer_ms: u64,
@@ -46,6 +48,7 @@ impl Resync {
             asked: BTreeMap::new(),
             unanswered: Vec::new(),
             rounds: 0,
+            is_lost: false,
             room: limits.source_questions,
             answer_ms: limits.source_answer_ms,
             due: now,
@@ -119,8 +122,15 @@ impl Resync {
 
     /// What is still asked counts as unanswered from here on.
     pub fn give_up(&mut self) {
+        self.is_lost = true;
         self.unanswered.extend(std::mem::take(&mut self.asked).into_values());
         self.rounds = ROUNDS_MAX;
+    }
+
+    /// Whether answers are missing that may come another time.
+    #[must_use]
+    pub const fn is_lost(&self) -> bool {
+        self.is_lost
     }
 
     /// When it is given up, unless something is answered before.
