@@ -38,6 +38,7 @@ impl Sources {
             lost: 0,
             since: Mono::NEVER,
             down: None,
+            unanswered: Vec::new(),
             armed: Mono::NEVER,
             stats: SourceStats::default(),
             config,

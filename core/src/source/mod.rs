@@ -64,6 +64,8 @@ struct Link {
     since: Mono,
     /// The reason that `source.down` told last, until it is up again.
     down: Option<&'static str>,
+    /// The questions that the last resync had no answer to.
+    unanswered: Vec<&'static str>,
     /// The deadline that is armed.
     armed: Mono,
     stats: SourceStats,

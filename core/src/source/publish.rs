@@ -21,6 +21,7 @@ impl Sources {
         while let Some(said) = link.asterisk.poll_said() {
             match said {
                 Said::Up { version } => link.up(hub, on_its_way, &version),
+                Said::Heard(_) => {}
                 Said::Told(told) => link.tell(hub, on_its_way, told),
                 Said::Gap { reason, dropped } => {
                     let text = format!("{dropped} of its messages are missing ({reason})");
@@ -33,12 +34,16 @@ impl Sources {
                         vec![("reason", fact(reason)), ("dropped", dropped)],
                     );
                 }
-                Said::Resynced { unanswered } if unanswered.is_empty() => {
-                    link.note(hub, Level::Debug, "its state was asked for");
-                }
                 Said::Resynced { unanswered } => {
-                    let text = format!("not answered, or not allowed to be asked: {}", unanswered.join(", "));
-                    link.note(hub, Level::Warn, &text);
+                    link.note(hub, Level::Debug, "its state was asked for");
+                    // What is missing for good is said once.
+                    if !unanswered.is_empty() && unanswered != link.unanswered {
+                        let list = unanswered.join(", ");
+                        let text =
+                            format!("no answer to {list}: not allowed to be asked, not loaded, or lost");
+                        link.note(hub, Level::Warn, &text);
+                    }
+                    link.unanswered = unanswered;
                 }
                 Said::Unbooted => {
                     let text = "it does not say whether it is started up: its user lacks \"system\" in read";

@@ -270,12 +270,7 @@ fn what_is_not_answered_changes_nothing() {
     office.redialed(1_250);
     office.pass(31_000);
     office.expect(&[UP, "call.incoming call/1.0", "source.down source/pbx reason=closed", UP]);
-    assert!(
-        office
-            .notes()
-            .iter()
-            .any(|note| note.contains("not answered, or not allowed to be asked: CoreShowChannels"))
-    );
+    assert!(office.notes().iter().any(|note| note.contains("no answer to CoreShowChannels: not allowed")));
     office.end("1.0");
     office.expect(&["call.hangup call/1.0"]);
 }
@@ -334,4 +329,12 @@ fn a_stop_says_goodbye() {
     let line = office.line.unwrap();
     office.world.end(line);
     assert!(office.world.is_closed(line));
+}
+
+#[test]
+fn rights_are_looked_at_before_it_is_up() {
+    let denied = ["CoreSettings", "CoreShowChannels"].into();
+    let mut office = Office::new(Pbx { is_booted: false, denied, ..Pbx::default() });
+    office.pass(10_000);
+    office.expect(&["source.down source/pbx reason=missing_rights"]);
 }

@@ -33,6 +33,8 @@ pub enum Said {
         /// The version.
         version: Box<str>,
     },
+    /// What follows is told because of an event of this name; only after [`Asterisk::explain`].
+    Heard(Box<str>),
     /// Something happened at the PBX.
     Told(Told),
     /// Messages are missing.
@@ -78,6 +80,8 @@ pub struct Asterisk {
     resynced_at: Option<Mono>,
     /// Messages that are missing, by reason, and were not told of yet.
     missing: BTreeMap<&'static str, u64>,
+    /// Each event is said as well.
+    explains: bool,
     said: VecDeque<Said>,
     /// What was told before [`Said::Up`].
     early: Vec<Said>,
@@ -131,12 +135,26 @@ impl Asterisk {
             resync: None,
             resynced_at: None,
             missing: BTreeMap::new(),
+            explains: false,
             said: VecDeque::new(),
             early: Vec::new(),
             told: Vec::new(),
             counted: Counted::default(),
             unwanted_before: 0,
         }
+    }
+
+    /// From here on says which event of the PBX each thing follows from.
+    pub fn explain(&mut self) {
+        self.explains = true;
+    }
+
+    /// The actions that a resync asks for.
+    #[must_use]
+    pub fn questions() -> Vec<&'static str> {
+        let mut mirror = Mirror::new(Rules::default(), 1);
+        mirror.begin_resync();
+        mirror.questions().into_iter().map(|question| question.action).collect()
     }
 
     /// Takes back something open that [`Asterisk::keep`] gave.
@@ -172,6 +190,10 @@ impl Asterisk {
                 Heard::Open { booted } => self.open(now, booted)?,
                 Heard::Skipped(skip) => self.skipped(skip),
                 Heard::Event(message) => {
+                    if let Some(name) = message.text("Event").filter(|_| self.explains) {
+                        let said = Said::Heard(name.into());
+                        if self.is_up { self.said.push_back(said) } else { self.early.push(said) }
+                    }
                     self.mirror.apply(&message, now, &mut self.told);
                     self.say_told();
                 }
@@ -310,14 +332,14 @@ impl Asterisk {
     fn go_on(&mut self, now: Now) -> Result<(), Fault> {
         let Some(session) = &mut self.session else { return Ok(()) };
         if let Some((version, commands)) = self.opening.as_mut().and_then(Opening::take) {
-            self.allowed = commands;
+            (self.opening, self.allowed) = (None, commands);
             if !may(&self.allowed, resync::ESSENTIAL) {
                 return Err(Fault::MissingRights(resync::ESSENTIAL.into()));
             }
             let protocol = || format!("manager {}", session.version()).into();
             self.said.push_back(Said::Up { version: version.unwrap_or_else(protocol) });
             self.said.extend(self.early.drain(..));
-            (self.opening, self.is_up) = (None, true);
+            self.is_up = true;
             self.begin_resync(now);
             return Ok(());
         }
