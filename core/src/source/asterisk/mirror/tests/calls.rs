@@ -376,17 +376,23 @@ fn durations_are_whole_seconds() {
 }
 
 #[test]
-fn progress_is_told() {
+fn progress_is_told_and_one_end() {
     let mut play = Play::new(&[]);
     play.events(
         "Event: Newchannel\nChannel: PJSIP/101-1\nChannelState: 0\nCallerIDNum: 101\nUniqueid: 1.1\nLinkedid: 1.1\n\n\
          Event: DialBegin\nDestUniqueid: 1.1\nDestLinkedid: 1.1\n\n\
          Event: DialState\nDestUniqueid: 1.1\nDialStatus: PROGRESS\n\n\
-         Event: DialState\nDestUniqueid: 1.1\nDialStatus: RINGING",
+         Event: DialState\nDestUniqueid: 1.1\nDialStatus: RINGING\n\n\
+         Event: DialEnd\nDestUniqueid: 1.1\nDialStatus: NOANSWER\n\n\
+         Event: DialEnd\nDestUniqueid: 1.1\nDialStatus: CANCEL",
     );
     assert_eq!(
         play.told(),
-        ["call.dial 1.1 ->101 extension=101 state=begin", "call.progress 1.1 ->101 extension=101"]
+        [
+            "call.dial 1.1 ->101 extension=101 state=begin",
+            "call.progress 1.1 ->101 extension=101",
+            "call.dial 1.1 ->101 extension=101 state=end status=NOANSWER"
+        ]
     );
 }
 

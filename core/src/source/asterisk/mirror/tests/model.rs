@@ -280,7 +280,7 @@ fn enter(play: &mut Play, books: &mut Books) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     /// Events are told, then lost, then come while answers are on their way: some before the PBX made its answers, some
     /// behind, and as late as that the resync is over. Then all that is open is known, and whatever comes is told.
