@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::agents::agent;
+use super::channels::{Channel, Role};
 use super::read::{number, said, text};
 use super::resync::Aspect;
 use super::snapshot::Snapshot;
@@ -44,7 +45,7 @@ impl Mirror {
 
     /// The caller gave up, or the queue did; that he left is told next.
     pub(super) fn queue_abandoned(&mut self, message: &Message<'_>, say: &mut Say<'_>) {
-        let (Some(leg), Some(queue)) = (self.told_leg(message), said(message, "Queue")) else { return };
+        let (Some(leg), Some(queue)) = (self.shown(message, say), said(message, "Queue")) else { return };
         let facts = self.leg(&leg).and(of(&queue)).and(figures(message));
         let scope = self.scope(&leg);
         say.tell("queue.abandon", subject(&queue), facts, scope, Open::No);
@@ -64,6 +65,12 @@ impl Mirror {
         }
     }
 
+    /// The caller's leg. What a queue has done comes at times behind its end: then it is as the message shows it.
+    fn shown(&mut self, message: &Message<'_>, say: &Say<'_>) -> Option<Channel> {
+        let shown = || Some(Channel::of_role(&Snapshot::of(message, "")?, Role::Inbound, say.wall));
+        self.told_leg(message).or_else(shown)
+    }
+
     /// What a queue does with one of its members for a caller; the caller's leg tells who calls, the member who is called.
     pub(super) fn agent_called(
         &mut self,
@@ -71,7 +78,7 @@ impl Mirror {
         message: &Message<'_>,
         say: &mut Say<'_>,
     ) {
-        let (Some(leg), Some(queue)) = (self.told_leg(message), said(message, "Queue")) else { return };
+        let (Some(leg), Some(queue)) = (self.shown(message, say), said(message, "Queue")) else { return };
         let interface = said(message, "Interface").unwrap_or_default();
         let called = Snapshot::of(message, "Dest").and_then(|called| text(called.id));
         let name = said(message, "MemberName");
