@@ -51,6 +51,13 @@ class Process:
             self.process.wait()
 
 
+def shut(one):
+    try:
+        one.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+
+
 class Relay:
     """What stands between the two. While it is cut, whoever connects is refused."""
 
@@ -66,7 +73,7 @@ class Relay:
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         for one in self.open:
-            one.close() if one.fileno() < 0 else one.shutdown(socket.SHUT_RDWR)
+            shut(one)
         self.open = []
 
     def accept(self, listener):
@@ -91,11 +98,8 @@ class Relay:
                 target.sendall(data)
         except OSError:
             pass
-        for one in (source, target):
-            try:
-                one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        shut(source)
+        shut(target)
 
 
 asterisk = Process(["chroot", arguments.root, "/usr/sbin/asterisk", "-f", "-n", "-C", CONFIG], OUTSIDE / "said")
@@ -124,10 +128,11 @@ def answers():
 
 
 class Events:
-    """All events, as GET /v1/events tells them; after a restart it goes on where it was."""
+    """All events, as GET /v1/events tells them; after a restart it goes on where it was. What is asked for is what came since
+    all was quiet."""
 
     def __init__(self):
-        self.found, self.last = [], None
+        self.found, self.last, self.quiet = [], None, 0
 
     def listen(self):
         more = {"Last_Event_ID": self.last} if self.last else {}
@@ -146,7 +151,7 @@ class Events:
             pass
 
     def of(self, kind, **facts):
-        return [event for event in [*self.found] if event["type"] == kind and facts.items() <= event.get("data", {}).items()]
+        return [event for event in self.found[self.quiet:] if event["type"] == kind and facts.items() <= event.get("data", {}).items()]
 
     def until(self, kind, times=1, **facts):
         def told():
@@ -190,6 +195,7 @@ def quiet():
     """All calls are over, on both sides."""
     until(lambda: there()[0] == set(), lambda: f"the end of {there()[0]}")
     agrees()
+    events.quiet = len(events.found)
     for phone in phones:
         phone.mode = "answers"
         phone.calls.clear()
@@ -300,7 +306,7 @@ def a_call_that_is_not_answered():
         bob.mode = mode
         call = alice.call("101").until("rings" if end else "over")
         if end:
-            dialled = events.until("call.ringing", times=len(events.of("call.ringing")) or 1)
+            dialled = events.until("call.ringing")
             assert dialled["data"]["extension"] == "101", dialled
             call.cancel()
         events.until("call.dial", state="end", status=status)
@@ -344,7 +350,7 @@ def transfers():
     events.until("call.link_start", extension_1="101", extension_2="102")
     first.transfer(second)
     events.until("call.transfer", transfer="attended", called_number="102", extension="100", status="Success")
-    events.until("call.link_start", times=2, extension_1="100", extension_2="102")
+    events.until("call.link_start", extension_1="100", extension_2="102")
     until(lambda: len(there()[0]) == 2, lambda: "the transferer's legs to end")
     agrees()
     call.hang_up()
@@ -353,12 +359,11 @@ def transfers():
 
 def local_channels():
     for number in ("110", "111"):
-        before = len(events.of("call.link_start", extension_1="100", extension_2="101"))
         call = alice.call(number).until("up")
-        events.until("call.link_start", times=before + 1, extension_1="100", extension_2="101")
+        events.until("call.link_start", extension_1="100", extension_2="101")
         time.sleep(1)
         agrees()
-        assert len(events.of("call.link_start", extension_1="100", extension_2="101")) == before + 1
+        assert len(events.of("call.link_start")) == 1 and not events.of("call.link_end")
         call.hang_up()
         quiet()
     assert not [event for event in events.found if "Local/" in event.get("data", {}).get("channel", "")]
@@ -381,8 +386,10 @@ def a_queue():
     events.until("queue.join", queue="support", extension="100")
     events.until("agent.called", queue="support", agent="Carol", extension="102")
     carol.called().until("up")
-    events.until("agent.connected", queue="support", agent="Carol")
+    connected = events.until("agent.connected", queue="support", agent="Carol")
     events.until("queue.leave", queue="support", extension="100")
+    # Of a caller who hangs up before they are linked, a queue does not always say that his call is complete.
+    events.until("call.link_start", call_id_2=connected["data"]["agent_call_id"])
     agrees()
     call.hang_up()
     events.until("agent.completed", queue="support", agent="Carol", reason="caller")
@@ -407,23 +414,22 @@ def states():
     bob.register(0)
     events.until("sip.reg", aor="101", contact_state="terminated", state="terminated")
     bob.register()
-    agrees()
+    quiet()
 
 
 def a_cut_connection():
     """While it is cut one call ends, one goes on, one begins, and a phone goes away."""
     ends, stays = alice.call("101").until("up"), bob.call("102").until("up")
     agrees()
-    downs, ups = len(events.of("source.down")), len(events.of("source.up"))
     relay.cut()
-    events.until("source.down", times=downs + 1)
+    events.until("source.down")
     before = len(events.found)
     ends.hang_up()
     begins = alice.call("500").until("up")
     carol.register(0)
     until(lambda: len(there()[0]) == 3, lambda: "the call to end")
     relay.restore()
-    events.until("source.up", times=ups + 1)
+    events.until("source.up")
     agrees()
     missed = [event for event in events.found[before:] if event.get("data", {}).get("reason") == "resync"]
     kinds = collections.Counter(event["type"] for event in missed if event["type"].startswith(("call.", "sip.reg")))
@@ -438,10 +444,9 @@ def asterisk_is_killed():
     alice.call("101").until("up")
     agrees()
     began = events.open()[0]
-    ups = len(events.of("source.up"))
     asterisk.kill()
     asterisk.start()
-    events.until("source.up", times=ups + 1)
+    events.until("source.up")
     for subject in began:
         events.until("call.hangup", reason="resync", call_id=subject.removeprefix("call/"))
     for phone in phones:
@@ -452,14 +457,13 @@ def asterisk_is_killed():
 def offhook_is_killed():
     ends, stays = alice.call("101").until("up"), bob.call("102").until("up")
     agrees()
-    ups = len(events.of("source.up"))
     offhook.kill()
     ends.hang_up()
     until(lambda: len(there()[0]) == 2, lambda: "the call to end")
     offhook.start()
     until(answers, lambda: "offhook")
     events.listen()
-    events.until("source.up", times=ups + 1)
+    events.until("source.up")
     agrees()
     stays.hang_up()
     quiet()
@@ -467,7 +471,7 @@ def offhook_is_killed():
 
 relay.restore()
 asterisk.start()
-until(lambda: "up" in console("core show uptime").lower(), lambda: "Asterisk")
+until(lambda: "System uptime" in console("core show uptime"), lambda: "Asterisk")
 offhook.start()
 until(answers, lambda: "offhook")
 events = Events()

@@ -89,6 +89,16 @@ fn an_agent_completes_late() {
             "agent.completed agent/PJSIP/102 queue=support agent_id=PJSIP/102 agent=Carol reason=caller @appid=app"
         ]
     );
+    // Asterisk leaves the caller out altogether if it is gone.
+    play.events(
+        "Event: AgentComplete\nQueue: support\nInterface: PJSIP/102\nMemberName: Carol\nReason: caller",
+    );
+    assert_eq!(
+        play.told(),
+        [
+            "agent.completed agent/PJSIP/102 queue=support agent_id=PJSIP/102 agent=Carol reason=caller @appid=app"
+        ]
+    );
     assert!(play.mirror.is_empty());
 }
 
