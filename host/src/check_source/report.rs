@@ -27,11 +27,13 @@ pub(super) struct Report<'s, W> {
     quiet: u64,
     told: u64,
     is_connected: bool,
+    /// Questions that are known to be of no use.
+    missing: Vec<&'static str>,
 }
 
 impl<'s, W: Write> Report<'s, W> {
     pub(super) fn new(source: &'s Source, out: W) -> Report<'s, W> {
-        Report { source, out, heard: None, quiet: 0, told: 0, is_connected: false }
+        Report { source, out, heard: None, quiet: 0, told: 0, is_connected: false, missing: Vec::new() }
     }
 
     fn line(&mut self, text: &str) {
@@ -61,12 +63,13 @@ impl<'s, W: Write> Report<'s, W> {
         let Some(allowed) = allowed else {
             return self.line("questions: it does not say which are allowed");
         };
-        let (may, may_not): (Vec<&str>, Vec<&str>) =
+        let (may, may_not): (Vec<&'static str>, Vec<&'static str>) =
             Asterisk::questions().into_iter().partition(|action| allowed.contains_key(*action));
+        self.missing.clone_from(&may_not);
         self.line(&format!("questions: {}", may.join(", ")));
         if !may_not.is_empty() {
             let text = format!(
-                "missing:   {}: not allowed by \"write\" in manager.conf (system,reporting has them all), or the module \
+                "missing:   {}: not allowed by \"write\" in manager.conf (reporting,agent,system has them all), or the module \
                  is not loaded; what ends unseen of that kind stays open",
                 may_not.join(", ")
             );
@@ -90,8 +93,10 @@ impl<'s, W: Write> Report<'s, W> {
                 self.finish();
                 let told = std::mem::take(&mut self.told);
                 self.line(&format!("state:     {told} events tell what is there already"));
-                if !unanswered.is_empty() {
-                    self.line(&format!("missing:   no answer to {}", unanswered.join(", ")));
+                let lost: Vec<&str> =
+                    unanswered.into_iter().filter(|action| !self.missing.contains(action)).collect();
+                if !lost.is_empty() {
+                    self.line(&format!("missing:   no answer to {}", lost.join(", ")));
                 }
                 self.line("the next events follow, as they are mapped:");
             }

@@ -81,7 +81,7 @@ macro_rules! conformance {
             sip_datagrams, sip_taken_ports, s51_sip_strangers, s46_sip_subscriptions,
             s43_sip_notify_over_tcp, s46_sip_restarts,
             // Sources
-            sources_are_heard, check_source,
+            sources_are_heard, sources_survive_a_kill, check_source,
             // The server
             operations, operations_counted,
             shards_read_their_writes, shards_share_streams,

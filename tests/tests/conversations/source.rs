@@ -183,7 +183,7 @@ fn what_is_wrong_is_said() {
         unlisted,
         None,
         "missing_rights",
-        "the user may not ask for CoreShowChannels: add \"system,reporting\" to write",
+        "the user may not ask for CoreShowChannels: add \"reporting\" to write",
     );
     let http = Some("HTTP/1.1 400 Bad Request\r\n\r\n");
     check(

@@ -24,7 +24,7 @@ fn office(tls: Tls) -> Office {
     world.set_name("pbx.example", &["192.0.2.7"]);
     world.serve(ADDRESS);
     let mut office = Office::over(world, Pbx::default());
-    let (line, address) = office.world.take_dialed().unwrap();
+    let (line, address) = office.world.take_dialed().expect("the PBX is dialed");
     assert_eq!(address, ADDRESS);
     office.line = Some(line);
     office
@@ -41,16 +41,16 @@ impl Sealed {
     fn new(signed: &Signed) -> Sealed {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let key = PrivateKeyDer::from_pem_slice(signed.key.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(signed.key.as_bytes()).expect("a key");
         let config =
-            builder.unwrap().with_no_client_auth().with_single_cert(vec![der(&signed.cert)], key).unwrap();
-        Sealed(ServerConnection::new(Arc::new(config)).unwrap())
+            builder.expect("versions").with_no_client_auth().with_single_cert(vec![der(&signed.cert)], key);
+        Sealed(ServerConnection::new(Arc::new(config.expect("a certificate"))).expect("a connection"))
     }
 
     /// The PBX says something, and answers until there is nothing more to say.
     fn say(&mut self, office: &mut Office, text: &str) {
-        let line = office.line.unwrap();
-        self.0.writer().write_all(text.as_bytes()).unwrap();
+        let line = office.line.expect("a connection");
+        self.0.writer().write_all(text.as_bytes()).expect("memory");
         loop {
             let came = office.world.take(line);
             let mut from = &came[..];
@@ -58,13 +58,13 @@ impl Sealed {
                 // What it dislikes it says by an alert.
                 let Ok(state) = self.0.process_new_packets() else { break };
                 let mut plain = vec![0; state.plaintext_bytes_to_read()];
-                self.0.reader().read_exact(&mut plain).unwrap();
+                self.0.reader().read_exact(&mut plain).expect("memory");
                 let answers = office.pbx.hear(&plain);
-                self.0.writer().write_all(answers.as_bytes()).unwrap();
+                self.0.writer().write_all(answers.as_bytes()).expect("memory");
             }
             let mut out = Vec::new();
             while self.0.wants_write() {
-                self.0.write_tls(&mut out).unwrap();
+                self.0.write_tls(&mut out).expect("memory");
             }
             if came.is_empty() && out.is_empty() {
                 return;

@@ -85,8 +85,6 @@ pub struct Asterisk {
     /// Each event is said as well.
     explains: bool,
     said: VecDeque<Said>,
-    /// What was told before [`Said::Up`].
-    early: Vec<Said>,
     told: Vec<Told>,
     counted: Counted,
     unwanted_before: u64,
@@ -95,6 +93,8 @@ pub struct Asterisk {
 /// What is asked before anything is told: the version, and what the user may ask for.
 #[derive(Debug)]
 struct Opening {
+    /// Asterisk has said that it is started up.
+    is_booted: bool,
     version: Asked<Box<str>>,
     commands: Asked<Commands>,
     due: Mono,
@@ -140,7 +140,6 @@ impl Asterisk {
             missing: BTreeMap::new(),
             explains: false,
             said: VecDeque::new(),
-            early: Vec::new(),
             told: Vec::new(),
             counted: Counted::default(),
             unwanted_before: 0,
@@ -184,9 +183,9 @@ impl Asterisk {
         let Asterisk { session: Some(session), .. } = self else { return Ok(()) };
         session.alive(now.mono);
         while let Some(session) = &mut self.session {
-            // Lists of answers are events as well.
-            let is_asking = self.opening.is_some() || self.resync.is_some();
-            match session.next(now.mono, &mut input, |name| is_asking || Mirror::wants(name)) {
+            // Lists of answers are events as well. What happens before it is up is found by the first resync.
+            let (is_up, is_asking) = (self.is_up, self.resync.is_some());
+            match session.next(now.mono, &mut input, |name| is_up && (is_asking || Mirror::wants(name))) {
                 Heard::More => break,
                 Heard::Nothing => {}
                 Heard::Over(fault) => return Err(fault),
@@ -194,8 +193,7 @@ impl Asterisk {
                 Heard::Skipped(skip) => self.skipped(skip),
                 Heard::Event(message) => {
                     if let Some(name) = message.text("Event").filter(|_| self.explains) {
-                        let said = Said::Heard(name.into());
-                        if self.is_up { self.said.push_back(said) } else { self.early.push(said) }
+                        self.said.push_back(Said::Heard(name.into()));
                     }
                     self.mirror.apply(&message, now, &mut self.told);
                     self.say_told();
@@ -229,7 +227,6 @@ impl Asterisk {
 
     /// Nobody will ever say how things go on: all that is open ends.
     pub fn end(&mut self, now: Now) {
-        self.is_up = true;
         self.mirror.begin_resync();
         self.mirror.finish_resync(&[], now, &mut self.told);
         self.say_told();
@@ -251,12 +248,6 @@ impl Asterisk {
     /// The next thing to say.
     pub fn poll_said(&mut self) -> Option<Said> {
         self.said.pop_front()
-    }
-
-    /// Things that are not said yet, because it is not said yet that the PBX is there.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.early.len()
     }
 
     /// Whether it is logged in.
@@ -321,13 +312,11 @@ impl Asterisk {
         let Some(session) = &mut self.session else { return Ok(()) };
         let (version, commands) = (session.ask("CoreSettings", [])?, session.ask("ListCommands", [])?);
         self.opening = Some(Opening {
+            is_booted: booted,
             version: Asked::Under(version),
             commands: Asked::Under(commands),
             due: now.mono.plus_ms(self.limits.source_answer_ms),
         });
-        if !booted {
-            self.early.insert(0, Said::Unbooted);
-        }
         Ok(())
     }
 
@@ -335,13 +324,16 @@ impl Asterisk {
     fn go_on(&mut self, now: Now) -> Result<(), Fault> {
         let Some(session) = &mut self.session else { return Ok(()) };
         if let Some((version, commands)) = self.opening.as_mut().and_then(Opening::take) {
+            let is_booted = self.opening.as_ref().is_some_and(|opening| opening.is_booted);
             (self.opening, self.allowed) = (None, commands);
             if !may(&self.allowed, resync::ESSENTIAL) {
                 return Err(Fault::MissingRights(resync::ESSENTIAL.into()));
             }
             let protocol = || format!("manager {}", session.version()).into();
             self.said.push_back(Said::Up { version: version.unwrap_or_else(protocol) });
-            self.said.extend(self.early.drain(..));
+            if !is_booted {
+                self.said.push_back(Said::Unbooted);
+            }
             self.is_up = true;
             self.begin_resync(now);
             return Ok(());
@@ -406,8 +398,7 @@ impl Asterisk {
     }
 
     fn say_told(&mut self) {
-        let told = self.told.drain(..).map(Said::Told);
-        if self.is_up { self.said.extend(told) } else { self.early.extend(told) }
+        self.said.extend(self.told.drain(..).map(Said::Told));
     }
 }
 

@@ -164,10 +164,7 @@ impl fmt::Display for Fault {
             }
             Fault::NoAnswer => f.write_str("it does not answer in time"),
             Fault::MissingRights(action) => {
-                write!(
-                    f,
-                    "the user may not ask for {action}: add \"system,reporting\" to write in its manager.conf"
-                )
+                write!(f, "the user may not ask for {action}: add \"reporting\" to write in its manager.conf")
             }
             Fault::Silent => f.write_str("it no longer answers a ping"),
             Fault::Closed => f.write_str("it has closed the connection"),
