@@ -334,6 +334,9 @@ impl Mirror {
         if stage == Stage::Up {
             channel.answered = Some(say.wall);
         }
+        // Whoever rings is called, even if Asterisk says so only then.
+        self.start(id, say);
+        let Some(channel) = self.channels.get(id) else { return };
         let event_type = match (channel.role, stage) {
             (Role::Inner, _) | (Role::Inbound, Stage::Ringing) => return,
             (Role::Inbound, _) => "call.connected",

@@ -418,3 +418,44 @@ fn a_call_has_one_scope() {
     play.events(section(CAPTURES[0].1, "answered"));
     assert!(play.told().iter().all(|line| line.ends_with(" @appid=inside")));
 }
+
+/// Asterisk may tell that a phone rings before it tells that it called it.
+#[test]
+fn a_leg_begins_with_its_dial() {
+    let mut play = Play::new(&[]);
+    play.events(
+        "Event: Newchannel\nChannel: PJSIP/101-1\nChannelState: 0\nCallerIDNum: 101\nUniqueid: 1.1\nLinkedid: 1.1\n\n\
+         Event: Newstate\nChannelState: 5\nCallerIDNum: 101\nConnectedLineNum: 100\nUniqueid: 1.1\nLinkedid: 1.1\n\n\
+         Event: DialBegin\nDestUniqueid: 1.1\nDestLinkedid: 1.1\nDialString: 101\n\n\
+         Event: DialEnd\nDestUniqueid: 1.1\nDialStatus: ANSWER",
+    );
+    let lines = [
+        "call.dial 1.1 100>101 extension=101 state=begin",
+        "call.ringing 1.1 100>101 extension=101",
+        "call.dial 1.1 100>101 extension=101 state=end status=ANSWER",
+    ];
+    assert_eq!(play.told(), lines);
+}
+
+/// One that ends before anybody was told of it is not told.
+#[test]
+fn a_channel_that_came_to_nothing() {
+    let mut play = Play::new(&[]);
+    play.events(
+        "Event: Newchannel\nChannel: PJSIP/101-1\nChannelState: 0\nCallerIDNum: 101\nUniqueid: 1.1\nLinkedid: 1.1\n\n\
+         Event: Hangup\nUniqueid: 1.1\nCause: 20",
+    );
+    assert_eq!(play.told(), Vec::<String>::new());
+    assert!(play.mirror.is_empty() && play.mirror.calls.is_empty());
+}
+
+#[test]
+fn a_channel_gets_another_name() {
+    let mut play = Play::new(&[]);
+    play.events(
+        "Event: Newchannel\nChannel: PJSIP/100-1\nChannelState: 4\nCallerIDNum: 100\nExten: 500\nUniqueid: 1.1\nLinkedid: 1.1\n\n\
+         Event: Rename\nChannel: PJSIP/100-1\nNewname: PJSIP/desk-2\nUniqueid: 1.1\n\n\
+         Event: Hangup\nUniqueid: 1.1\nCause: 16",
+    );
+    assert_eq!(play.told(), ["call.incoming 1.1 100>500 extension=100", "call.hangup 1.1 100>500 cause=16"]);
+}
