@@ -134,10 +134,10 @@ impl Mirror {
         say.tell(event_type, format!("agent/{}", who.interface), facts, scope, open);
     }
 
-    /// The extension of a device, and its endpoint.
+    /// The extension of a device, and its endpoint; `Custom:lamp` has none.
     pub(super) fn phone(&self, device: &str) -> Facts {
         let extension = self.extension_of(device);
-        let username = extension.is_some().then(|| endpoint(device));
+        let username = extension.and(device.contains('/').then(|| endpoint(device)));
         Facts::default().text("extension", extension).text("username", username)
     }
 }

@@ -446,7 +446,10 @@ impl Mirror {
     }
 
     pub(super) fn scope(&self, channel: &Channel) -> Vec<(&'static str, Box<str>)> {
-        self.rules.attributes(self.calls.get(&channel.linked).and_then(|call| call.rule))
+        match self.calls.get(&channel.linked) {
+            Some(call) => self.rules.attributes(call.rule),
+            None => self.scope_of(&place(channel)),
+        }
     }
 }
 

@@ -163,7 +163,9 @@ impl Mirror {
     /// An event of the PBX; what follows from it is added to `out`.
     pub fn apply(&mut self, message: &Message<'_>, now: Now, out: &mut Vec<Told>) {
         let Some(event) = message.event() else { return };
-        self.set_aside(event, message);
+        if self.set_aside(event, message) {
+            return;
+        }
         let say = &mut Say { out, wall: read::when(message, now), reason: None };
         match event {
             b"Newchannel" => self.new_channel(message, say),

@@ -3,10 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::agents::agent;
+use super::channels::{Channel, Role};
 use super::read::{number, said, text};
 use super::resync::Aspect;
 use super::snapshot::Snapshot;
 use super::{Facts, Mirror, Open, Say, key, within};
+use crate::source::asterisk::scope::Place;
 use crate::wire::ami::Message;
 
 /// A leg that waits in a queue.
@@ -44,7 +46,7 @@ impl Mirror {
 
     /// The caller gave up, or the queue did; that he left is told next.
     pub(super) fn queue_abandoned(&mut self, message: &Message<'_>, say: &mut Say<'_>) {
-        let (Some(leg), Some(queue)) = (self.told_leg(message), said(message, "Queue")) else { return };
+        let (Some(leg), Some(queue)) = (self.shown(message, say), said(message, "Queue")) else { return };
         let facts = self.leg(&leg).and(of(&queue)).and(figures(message));
         let scope = self.scope(&leg);
         say.tell("queue.abandon", subject(&queue), facts, scope, Open::No);
@@ -64,14 +66,22 @@ impl Mirror {
         }
     }
 
+    /// The caller's leg. What a queue has done comes at times behind its end: then it is as the message shows it.
+    fn shown(&mut self, message: &Message<'_>, say: &Say<'_>) -> Option<Channel> {
+        let shown = || Some(Channel::of_role(&Snapshot::of(message, "")?, Role::Inbound, say.wall));
+        self.told_leg(message).or_else(shown)
+    }
+
     /// What a queue does with one of its members for a caller; the caller's leg tells who calls, the member who is called.
+    /// What comes behind the leg's end may show no leg at all.
     pub(super) fn agent_called(
         &mut self,
         event_type: &'static str,
         message: &Message<'_>,
         say: &mut Say<'_>,
     ) {
-        let (Some(leg), Some(queue)) = (self.told_leg(message), said(message, "Queue")) else { return };
+        let Some(queue) = said(message, "Queue") else { return };
+        let leg = self.shown(message, say);
         let interface = said(message, "Interface").unwrap_or_default();
         let called = Snapshot::of(message, "Dest").and_then(|called| text(called.id));
         let name = said(message, "MemberName");
@@ -79,8 +89,9 @@ impl Mirror {
             Some(leg) => self.leg(leg).only(&["extension", "username"]),
             None => self.phone(&interface),
         };
-        let caller = self.leg(&leg).without(&["extension", "username", "channel", "direction"]);
+        let caller = leg.as_ref().map(|leg| self.leg(leg)).unwrap_or_default();
         let facts = caller
+            .without(&["extension", "username", "channel", "direction"])
             .and(of(&queue))
             .and(agent(&interface, name.as_deref()))
             .and(phone)
@@ -89,7 +100,10 @@ impl Mirror {
             .number("ring_time_ms", number(message, "RingTime"))
             .number("talk_time", number(message, "TalkTime"))
             .text("reason", said(message, "Reason").as_deref());
-        let scope = self.scope(&leg);
+        let scope = match &leg {
+            Some(leg) => self.scope(leg),
+            None => self.scope_of(&Place { device: Some(&interface), ..Place::default() }),
+        };
         say.tell(event_type, format!("agent/{interface}"), facts, scope, Open::No);
     }
 }

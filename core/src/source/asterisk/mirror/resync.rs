@@ -167,16 +167,20 @@ impl Mirror {
         }
     }
 
-    /// While answers come, keeps an event of a channel that is not known.
-    pub(super) fn set_aside(&mut self, event: &[u8], message: &Message<'_>) {
+    /// While answers come, keeps an event of a channel that is not known for later; `false` if this is none.
+    pub(super) fn set_aside(&mut self, event: &[u8], message: &Message<'_>) -> bool {
         // So many that they take no more room than what is held.
         let room = self.most / 16;
-        let Some(resync) = self.resync.as_mut().filter(|resync| resync.aside.len() < room) else { return };
+        let Some(resync) = self.resync.as_mut().filter(|resync| resync.aside.len() < room) else {
+            return false;
+        };
         let unknown = |key| said(message, key).is_some_and(|id| !self.channels.has(&id));
         let lives = ![&b"Newchannel"[..], b"Hangup"].contains(&event);
-        if lives && ["Uniqueid", "DestUniqueid", "TransfereeUniqueid"].into_iter().any(unknown) {
+        let is_aside = lives && ["Uniqueid", "DestUniqueid", "TransfereeUniqueid"].into_iter().any(unknown);
+        if is_aside {
             resync.aside.push(message.block().into());
         }
+        is_aside
     }
 
     /// All answers are there, but those of `unanswered`, of which nothing follows. Says what was missed.

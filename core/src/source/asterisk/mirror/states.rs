@@ -70,7 +70,7 @@ impl Mirror {
     pub(super) fn hinted(&mut self, message: &Message<'_>) {
         let (Some(extension), Some(hint)) = (said(message, "Exten"), said(message, "Hint")) else { return };
         for device in hint.split(',').next().into_iter().flat_map(|devices| devices.split('&')) {
-            if device.contains('/') && !self.hints.has(device) {
+            if !device.is_empty() && !self.hints.has(device) {
                 self.hints.put(device, extension.clone());
             }
         }

@@ -71,6 +71,37 @@ fn a_queue_finds_an_agent() {
     );
 }
 
+/// What a queue has done comes at times behind the end of its caller's leg.
+#[test]
+fn an_agent_completes_late() {
+    let mut play =
+        Play::new(&[ScopeRule { attributes: vec![("appid", "app".into())], ..ScopeRule::default() }]);
+    play.events(
+        "Event: AgentComplete\nChannel: PJSIP/100-1\nChannelState: 6\nCallerIDNum: 100\nExten: 300\nUniqueid: 1.1\n\
+         Linkedid: 1.1\nQueue: support\nInterface: PJSIP/102\nMemberName: Carol\nReason: caller",
+    );
+    let facts = &play.out[0].facts;
+    let caller = facts.iter().find(|(name, _)| *name == "caller_number").and_then(|(_, fact)| fact.as_text());
+    assert_eq!(caller, Some("100"));
+    assert_eq!(
+        play.told(),
+        [
+            "agent.completed agent/PJSIP/102 queue=support agent_id=PJSIP/102 agent=Carol reason=caller @appid=app"
+        ]
+    );
+    // Asterisk leaves the caller out altogether if it is gone.
+    play.events(
+        "Event: AgentComplete\nQueue: support\nInterface: PJSIP/102\nMemberName: Carol\nReason: caller",
+    );
+    assert_eq!(
+        play.told(),
+        [
+            "agent.completed agent/PJSIP/102 queue=support agent_id=PJSIP/102 agent=Carol reason=caller @appid=app"
+        ]
+    );
+    assert!(play.mirror.is_empty());
+}
+
 /// Of a doing, the lines of queues and agents.
 fn check_queue(doing: &str, expected: &[&str]) {
     for (version, capture) in CAPTURES {
@@ -246,21 +277,25 @@ fn a_recording_has_the_names_of_isr() {
 
 #[test]
 fn devices_and_extensions() {
-    check(
-        "devices",
-        &[
-            "extension.state extension/103@office extension=103 context=office state=Ringing",
-            "extension.state extension/103@office extension=103 context=office state=InUse",
-            "extension.state extension/103@office extension=103 context=office state=Hold",
-            "extension.state extension/103@office extension=103 context=office state=Unavailable",
-            "extension.state extension/103@office extension=103 context=office state=Idle",
-            "device.state device/Custom:x device=Custom:x state=RINGING",
-            "device.state device/Custom:x device=Custom:x state=INUSE",
-            "device.state device/Custom:x device=Custom:x state=ONHOLD",
-            "device.state device/Custom:x device=Custom:x state=UNAVAILABLE",
-            "device.state device/Custom:x device=Custom:x state=NOT_INUSE",
-        ],
-    );
+    let expected = [
+        "extension.state extension/103@office extension=103 context=office state=Ringing",
+        "extension.state extension/103@office extension=103 context=office state=InUse",
+        "extension.state extension/103@office extension=103 context=office state=Hold",
+        "extension.state extension/103@office extension=103 context=office state=Unavailable",
+        "extension.state extension/103@office extension=103 context=office state=Idle",
+        "device.state device/Custom:x device=Custom:x state=RINGING extension=103",
+        "device.state device/Custom:x device=Custom:x state=INUSE extension=103",
+        "device.state device/Custom:x device=Custom:x state=ONHOLD extension=103",
+        "device.state device/Custom:x device=Custom:x state=UNAVAILABLE extension=103",
+        "device.state device/Custom:x device=Custom:x state=NOT_INUSE extension=103",
+    ];
+    for (version, capture) in CAPTURES {
+        let mut play = Play::new(&[]);
+        play.events("Event: ExtensionStatus\nExten: 103\nContext: office\nHint: Custom:x");
+        play.told();
+        play.events(section(capture, "devices"));
+        assert_eq!(by_subject(play.told()), by_subject(expected), "{version}");
+    }
 }
 
 /// A hint says which extension a device is; a state is told when it differs.
