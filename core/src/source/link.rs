@@ -144,10 +144,7 @@ impl Sources {
             hub.connect_flow(self.place, slot, address, tls, by_ms)
         });
         match dialed {
-            Ok(conn) => {
-                link.state = State::Dialing(conn, addresses);
-                hub.pause_flow(conn, self.paused);
-            }
+            Ok(conn) => link.state = State::Dialing(conn, addresses),
             Err(why) => self.fail(hub, slot, &Fault::Tls(why)),
         }
     }
@@ -230,6 +227,7 @@ impl Sources {
             if let Some(conn) = link.state.conn() {
                 hub.write_flow(conn, &output);
             }
+            link.pause(hub, self.paused);
             self.arm(hub, slot);
         }
         self.regulate(hub);

@@ -296,6 +296,7 @@ impl Asterisk {
         let Some(session) = &mut self.session else { return Ok(()) };
         if paused {
             session.alive(now.mono);
+            self.resync.iter_mut().for_each(|resync| resync.wait(now.mono));
         }
         match session.handle_timeout(now.mono) {
             Heard::Over(fault) => return Err(fault),
