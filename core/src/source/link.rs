@@ -48,12 +48,10 @@ impl Sources {
 
     /// Takes over what the config says of sources.
     pub(super) fn reload(&mut self, hub: &mut Hub) {
-        let mut wanted = hub.config.sources.clone();
         let slots: Vec<u32> = self.links.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
             let Some(link) = self.links.get(slot) else { continue };
-            let at = wanted.iter().position(|source| source.name == link.config.name);
-            let new = at.map(|at| wanted.swap_remove(at));
+            let new = hub.config.sources.iter().find(|source| source.name == link.config.name).cloned();
             if new.as_ref() == Some(&link.config) {
                 continue;
             }
@@ -92,7 +90,7 @@ impl Sources {
         let Some(link) = self.links.get_mut(slot) else { return };
         link.asterisk.log_off();
         let output = link.asterisk.take_output();
-        link.asterisk.lost();
+        link.asterisk.lost(false);
         let state = std::mem::replace(&mut link.state, State::Ended);
         if let Some(conn) = state.conn() {
             hub.write_flow(conn, &output);
@@ -146,10 +144,7 @@ impl Sources {
             hub.connect_flow(self.place, slot, address, tls, by_ms)
         });
         match dialed {
-            Ok(conn) => {
-                link.state = State::Dialing(conn, addresses);
-                hub.pause_flow(conn, self.paused);
-            }
+            Ok(conn) => link.state = State::Dialing(conn, addresses),
             Err(why) => self.fail(hub, slot, &Fault::Tls(why)),
         }
     }
@@ -232,6 +227,7 @@ impl Sources {
             if let Some(conn) = link.state.conn() {
                 hub.write_flow(conn, &output);
             }
+            link.pause(hub, self.paused);
             self.arm(hub, slot);
         }
         self.regulate(hub);
@@ -254,7 +250,7 @@ impl Sources {
         link.lost += 1;
         link.since = Mono::NEVER;
         link.stats.lost += 1;
-        link.asterisk.lost();
+        link.asterisk.lost(self.paused);
         link.state = State::Waiting(now.plus_ms(wait_ms));
         link.note_fault(hub, fault, wait_ms);
         if let Some(conn) = conn {

@@ -95,6 +95,15 @@ impl State {
     }
 }
 
+impl Link {
+    /// Stops reading, or goes on. Before it is logged in a PBX tells nothing, and a login does not wait.
+    fn pause(&self, hub: &mut Hub, paused: bool) {
+        if let State::Connected(conn) = self.state {
+            hub.pause_flow(conn, paused && self.asterisk.is_up());
+        }
+    }
+}
+
 /// Events between being told and being durable.
 #[derive(Debug, Default)]
 struct OnItsWay {
@@ -132,9 +141,8 @@ impl Sources {
             return;
         }
         self.paused = paused;
-        let conns: Vec<ConnId> = self.links.iter().filter_map(|(_, link)| link.state.conn()).collect();
-        for conn in conns {
-            hub.pause_flow(conn, paused);
+        for (_, link) in self.links.iter() {
+            link.pause(hub, paused);
         }
         self.watch_pause(hub);
     }

@@ -24,15 +24,12 @@ impl Sources {
                 Said::Heard(_) => {}
                 Said::Told(told) => link.tell(hub, on_its_way, told),
                 Said::Gap { reason, dropped } => {
-                    let text = format!("{dropped} of its messages are missing ({reason})");
-                    link.note(hub, Level::Warn, &text);
-                    let dropped = Fact::Number(dropped.to_string().into());
-                    link.publish(
-                        hub,
-                        on_its_way,
-                        "source.gap",
-                        vec![("reason", fact(reason)), ("dropped", dropped)],
-                    );
+                    let many = dropped.map_or_else(|| "some".to_owned(), |dropped| dropped.to_string());
+                    link.note(hub, Level::Warn, &format!("{many} of its messages are missing ({reason})"));
+                    let dropped =
+                        dropped.map(|dropped| ("dropped", Fact::Number(dropped.to_string().into())));
+                    let facts = [("reason", fact(reason))].into_iter().chain(dropped).collect();
+                    link.publish(hub, on_its_way, "source.gap", facts);
                 }
                 Said::Resynced { unanswered } => {
                     link.note(hub, Level::Debug, "its state was asked for");

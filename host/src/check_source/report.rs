@@ -87,6 +87,7 @@ impl<'s, W: Write> Report<'s, W> {
             Said::Told(told) => self.mapped(&told),
             Said::Gap { reason, dropped } => {
                 self.finish();
+                let dropped = dropped.map_or_else(|| "some".to_owned(), |dropped| dropped.to_string());
                 self.line(&format!("gap:       {dropped} messages could not be taken ({reason})"));
             }
             Said::Resynced { unanswered } => {

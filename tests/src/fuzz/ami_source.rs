@@ -40,7 +40,7 @@ pub fn run(data: &[u8]) {
         play.line(line);
     }
     // Whatever happened, an end is an end.
-    play.asterisk.lost();
+    play.asterisk.lost(false);
     play.asterisk.end(play.now);
     play.listen();
     assert!(play.open.is_empty(), "left open: {:?}", play.open);
@@ -70,7 +70,7 @@ impl Play {
         };
         self.listen();
         if done.is_err() {
-            self.asterisk.lost();
+            self.asterisk.lost(false);
             self.asterisk.connected(self.now);
         }
     }

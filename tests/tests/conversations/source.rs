@@ -314,6 +314,30 @@ fn a_flood_waits_with_the_pbx() {
     office.expect(&["call.incoming call/last"]);
 }
 
+/// A PBX that does not wait for ever: what was not read is a gap.
+#[test]
+fn a_pbx_that_gives_up_in_a_flood_leaves_a_gap() {
+    let mut config = config();
+    config.limits.source_waiting_events = 10;
+    let mut office = Office::keeping(config, Pbx::default());
+    office.events();
+    office.world.hold_durability();
+    let flood: String = (0..20).map(|n| office.pbx.begin(&n.to_string())).collect();
+    office.say(&flood);
+    assert_eq!(office.events().len(), 20);
+    office.pbx.channels.clear();
+    office.cut();
+    // A login does not wait until the log keeps up, and the answers come when it does.
+    office.redialed(2_500);
+    office.world.pass(100_000);
+    office.world.release_durability();
+    office.pass(2_000);
+    let events = office.events();
+    let gap = "source.gap source/pbx reason=slow";
+    assert_eq!(events[..3], ["source.down source/pbx reason=closed", UP, gap]);
+    assert_eq!(events[3..].iter().filter(|event| event.ends_with("reason=resync")).count(), 20);
+}
+
 /// On several shards it is still one source.
 #[test]
 fn one_shard_has_the_sources() {

@@ -41,8 +41,8 @@ pub enum Said {
     Gap {
         /// Why, in a word.
         reason: &'static str,
-        /// How many.
-        dropped: u64,
+        /// How many, if that is known.
+        dropped: Option<u64>,
     },
     /// A resync is over; the actions whose answers are missing, and what they were refused with.
     Resynced {
@@ -80,8 +80,8 @@ pub struct Asterisk {
     is_incomplete: bool,
     /// When the last one was begun.
     resynced_at: Option<Mono>,
-    /// Messages that are missing, by reason, and were not told of yet.
-    missing: BTreeMap<&'static str, u64>,
+    /// Messages that are missing, by reason, and were not told of yet; how many, if that is known.
+    missing: BTreeMap<&'static str, Option<u64>>,
     /// Each event is said as well.
     explains: bool,
     said: VecDeque<Said>,
@@ -216,8 +216,12 @@ impl Asterisk {
         self.session.as_ref().map_or(Fault::Closed, Session::closed)
     }
 
-    /// The connection is gone. What was open stays so until the next resync decides.
-    pub fn lost(&mut self) {
+    /// The connection is gone. What was open stays so until the next resync decides. `unread`: the PBX may have closed it
+    /// because nothing was read.
+    pub fn lost(&mut self, unread: bool) {
+        if unread && self.is_up {
+            self.missing.insert("slow", None);
+        }
         if let Some(session) = self.session.take() {
             self.unwanted_before += session.unwanted();
         }
@@ -292,6 +296,7 @@ impl Asterisk {
         let Some(session) = &mut self.session else { return Ok(()) };
         if paused {
             session.alive(now.mono);
+            self.resync.iter_mut().for_each(|resync| resync.wait(now.mono));
         }
         match session.handle_timeout(now.mono) {
             Heard::Over(fault) => return Err(fault),
@@ -393,7 +398,8 @@ impl Asterisk {
                 Skip::TooLong => "too_long",
                 Skip::Garbage => "garbage",
             };
-            *self.missing.entry(reason).or_default() += 1;
+            let dropped = self.missing.get(reason).copied().flatten().unwrap_or_default();
+            self.missing.insert(reason, Some(dropped + 1));
         }
     }
 

@@ -127,6 +127,11 @@ impl Resync {
         self.rounds = ROUNDS_MAX;
     }
 
+    /// Nothing was read so far: patience begins here.
+    pub fn wait(&mut self, now: Mono) {
+        self.due = now.plus_ms(self.answer_ms);
+    }
+
     /// Whether answers are missing that may come another time.
     #[must_use]
     pub const fn is_lost(&self) -> bool {

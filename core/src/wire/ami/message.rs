@@ -42,9 +42,13 @@ impl<'a> Message<'a> {
 
     /// Every value of that key.
     pub fn all<'k>(&self, key: &'k str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'k> {
-        self.fields()
-            .filter(move |(name, _)| name.eq_ignore_ascii_case(key.as_bytes()))
-            .map(|(_, value)| value)
+        let key = key.as_bytes();
+        // A key holds no colon, so the first one is looked for where it would be.
+        Lines { rest: self.block }.filter_map(move |line| {
+            let (name, value) = line.split_at_checked(key.len())?;
+            let value = value.strip_prefix(b":").filter(|_| name.eq_ignore_ascii_case(key))?;
+            Some(value.strip_prefix(b" ").unwrap_or(value))
+        })
     }
 
     /// The first value of that key as text; what is no UTF-8 in it is replaced.
