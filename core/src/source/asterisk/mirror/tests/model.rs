@@ -156,7 +156,8 @@ impl Pbx {
                 }
                 self.events.push(format!("Event: Hangup\nCause: 16\n{}", channel.shows()));
             }
-            _ => {}
+            Step::Calls | Step::IsCalled | Step::Local | Step::Registers(_) | Step::Member(_) => {}
+            Step::Rings(_) | Step::Answers(_) | Step::Enters(..) | Step::Joins(_) | Step::Queues(_) => {}
         }
     }
 

@@ -420,3 +420,30 @@ fn one_of_two_contacts_goes() {
         assert_eq!(play.told(), expected, "{uri} {status}");
     }
 }
+
+/// What belongs to no call matches by its device or its context, or a rule without conditions.
+#[test]
+fn scope_of_what_is_no_call() {
+    let rule = |context: Option<&str>, trunk: Option<&str>, account: &str| ScopeRule {
+        context: context.map(Into::into),
+        trunk: trunk.map(Into::into),
+        attributes: vec![("account", account.into())],
+        ..ScopeRule::default()
+    };
+    let rules =
+        [rule(None, Some("provider"), "p"), rule(Some("office"), None, "o"), rule(None, None, "rest")];
+    for (event, account) in [
+        ("Event: DeviceStateChange\nDevice: PJSIP/provider\nState: INUSE", "p"),
+        ("Event: ContactStatus\nAOR: x\nEndpointName: provider\nURI: sip:a\nContactStatus: Reachable", "p"),
+        ("Event: QueueMemberAdded\nQueue: q\nInterface: PJSIP/provider\nStatus: 1", "p"),
+        ("Event: ExtensionStatus\nExten: 100\nContext: office\nStatus: 0\nStatusText: Idle", "o"),
+        ("Event: PresenceStatus\nExten: 100\nContext: office\nStatus: dnd", "o"),
+        ("Event: MessageWaiting\nMailbox: 100@default\nWaiting: 1", "rest"),
+        ("Event: DeviceStateChange\nDevice: PJSIP/100\nState: INUSE", "rest"),
+    ] {
+        let mut play = Play::new(&rules);
+        play.events(event);
+        let told = play.told();
+        assert!(told.len() == 1 && told[0].ends_with(&format!(" @account={account}")), "{told:?}");
+    }
+}
