@@ -53,7 +53,8 @@ impl Mirror {
     }
 
     fn recordings_of(&self, channel: &str) -> Vec<Box<str>> {
-        let mut ids = self.recordings.under(channel);
+        let mut ids = self.recordings.under(&format!("{channel}-"));
+        ids.insert(0, channel.into());
         ids.retain(|id| self.recordings.get(id).is_some_and(|recording| *recording.channel == *channel));
         ids
     }
