@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (lines, problem) in [
-            ("", format!("[[source]]: password_file is missing; allowed: a file that holds the password")),
+            ("", "[[source]]: password_file is missing; allowed: a file that holds the password".to_owned()),
             ("password = \"\"", format!("[[source]] password: this is a secret and not shown, allowed: {PASSWORD}")),
             ("password = \"x\"\nlogin = \"digest\"", format!("[[source]] login: found \"digest\", allowed: {LOGIN}")),
             ("password = \"x\"\nevents = []", format!("[[source]] events: found [], allowed: {EVENTS}")),
