@@ -22,7 +22,7 @@ pub(crate) struct Cli {
     pub(crate) listen: Vec<SocketAddr>,
 
     /// Config file (TOML); the command line and the environment go before it
-    #[arg(long, value_name = "FILE", env = "OFFHOOK_CONFIG", hide_env_values = true)]
+    #[arg(long, value_name = "FILE", env = "OFFHOOK_CONFIG", hide_env_values = true, global = true)]
     pub(crate) config: Option<PathBuf>,
 
     /// Data folder, or "none" to keep nothing [default: ./offhook-data]
@@ -65,8 +65,22 @@ pub(crate) struct Cli {
 }
 
 /// What is done instead of serving.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Subcommand)]
+#[derive(Clone, PartialEq, Eq, Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Connect with a [[source]] of the config file, and print what it may see and how its events are mapped
+    ///
+    /// Nothing is published. It ends at SIGINT or SIGTERM. Exit codes: 0 when it ends, 1 when there is no
+    /// connection or it ends by itself, 2 for a name that is not in the file.
+    #[command(verbatim_doc_comment)]
+    CheckSource {
+        /// The name of the [[source]]
+        name: String,
+
+        /// End after so many seconds
+        #[arg(long, value_name = "SECONDS")]
+        seconds: Option<u64>,
+    },
+
     /// Read a password and print its hash, for password_hash in the config file
     Passwd,
 }

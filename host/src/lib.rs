@@ -13,6 +13,7 @@
 //! ```
 
 mod audit;
+mod check_source;
 mod checker;
 mod cli;
 mod clock;

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use offhook_core::ground::stats::{
-    DestinationStats, DialectStats, LATENCIES_MS, Stats, WcsHookStats, XmsAppStats,
+    DestinationStats, DialectStats, LATENCIES_MS, SourceStats, Stats, WcsHookStats, XmsAppStats,
 };
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -60,6 +60,7 @@ impl Collector for Counted {
         out.gauge("retained", "Rendered bytes of these events", Some(&Unit::Bytes), s.retained_bytes)?;
         out.outbox(s)?;
         out.sep(s)?;
+        out.sources(s)?;
         out.dialects(s)?;
         out.xms_apps(s)?;
         out.wcs_hooks(s)
@@ -166,6 +167,47 @@ impl Families<'_> {
     fn sep(&mut self, stats: &Stats) -> fmt::Result {
         let help = "SIP subscriptions over HTTP that have not ended";
         self.gauge("sep_subscriptions", help, None, stats.sep_subscriptions)
+    }
+
+    fn sources(&mut self, stats: &Stats) -> fmt::Result {
+        type Value = fn(&SourceStats) -> u64;
+        let gauges: [(&str, &str, Value); 2] = [
+            ("source_connected", "1 while the PBX of a source is logged in at", |s| s.connected),
+            ("source_things", "Channels and other things of a source that are known", |s| s.held),
+        ];
+        for (name, help, value) in gauges {
+            let mut family = self.encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (source, counted) in &stats.sources {
+                family.encode_family(&[("source", source.as_str())])?.encode_gauge(&value(counted))?;
+            }
+        }
+        let (help, unit) = ("How old the last event of a source was when it came", Some(&Unit::Seconds));
+        let mut family = self.encoder.encode_descriptor("source_lag", help, unit, MetricType::Gauge)?;
+        for (source, counted) in &stats.sources {
+            let lag = counted.lag_ms as f64 / 1_000.0;
+            family.encode_family(&[("source", source.as_str())])?.encode_gauge(&lag)?;
+        }
+        let counters: [(&str, &str, Value); 4] = [
+            ("source_resyncs", "How often the state of a source was asked for", |s| s.resyncs),
+            ("source_messages_skipped", "Messages of a source that nobody wants", |s| s.skipped),
+            ("source_messages_dropped", "Messages of a source that could not be taken", |s| s.dropped),
+            ("source_connections_lost", "Connections that were lost or could not be made", |s| s.lost),
+        ];
+        for (name, help, value) in counters {
+            let mut family = self.encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (source, counted) in &stats.sources {
+                count(&mut family.encode_family(&[("source", source.as_str())])?, value(counted))?;
+            }
+        }
+        let help = "Events that a source brought, by canonical type";
+        let mut family = self.encoder.encode_descriptor("source_events", help, None, MetricType::Counter)?;
+        for (source, counted) in &stats.sources {
+            for (event_type, value) in &counted.events {
+                let labels = [("source", source.as_str()), ("type", event_type)];
+                count(&mut family.encode_family(&labels)?, *value)?;
+            }
+        }
+        Ok(())
     }
 
     fn dialects(&mut self, stats: &Stats) -> fmt::Result {
@@ -308,6 +350,22 @@ mod tests {
             r#"offhook_wcs_hook_call_seconds_bucket{le="0.01",appkey="a",hook="StreamStatusEvent"} 2"#,
             r#"offhook_wcs_hook_call_seconds_bucket{le="15.0",appkey="a",hook="StreamStatusEvent"} 4"#,
             r#"offhook_wcs_hook_call_seconds_bucket{le="+Inf",appkey="a",hook="StreamStatusEvent"} 6"#,
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn sources_are_counted_by_name_and_type() {
+        let events = [("call.incoming", 3)].into();
+        let pbx = SourceStats { connected: 1, lag_ms: 1_250, events, lost: 2, ..SourceStats::default() };
+        let stats = Stats { sources: [("pbx".to_owned(), pbx)].into(), ..Stats::default() };
+        let text = document(stats, "mio", 1);
+        for line in [
+            r#"offhook_source_connected{source="pbx"} 1"#,
+            r#"offhook_source_lag_seconds{source="pbx"} 1.25"#,
+            r#"offhook_source_events_total{source="pbx",type="call.incoming"} 3"#,
+            r#"offhook_source_connections_lost_total{source="pbx"} 2"#,
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }

@@ -22,7 +22,7 @@ use crate::process::Process;
 use crate::reload::Reloader;
 use crate::settings::Settings;
 use crate::shard::{Shard, seed};
-use crate::{Runtime, demo, exposure, logging, open_files, passwd, signals, sip, tls};
+use crate::{Runtime, check_source, demo, exposure, logging, open_files, passwd, signals, sip, tls};
 
 /// Why the server does not run, or no longer.
 #[derive(Debug)]
@@ -67,6 +67,9 @@ pub(crate) fn run(
         return passwd::run().map_err(Failure::World);
     }
     let mut settings = Settings::read(&cli).map_err(Failure::Config)?;
+    if let Some(Command::CheckSource { name, seconds }) = &cli.command {
+        return check_source::run(&settings.config, name, *seconds);
+    }
     logging::start(cli.log_format, cli.log_level);
     exposure::judge(&settings.addresses, &settings.config, cli.insecure).map_err(Failure::Config)?;
     for line in sip::exposed(&settings.config) {
@@ -133,7 +136,7 @@ fn raise_open_files(settings: &Settings, shards: u16) -> Option<Share> {
     let (listeners, sip) = (settings.addresses.len() as u64, settings.config.sip.listen.len() as u64);
     let limits = &settings.config.limits;
     let flows = if sip > 0 { limits.sip_flows } else { 0 };
-    let files = files.saturating_sub(2 * sip);
+    let files = files.saturating_sub(2 * sip).saturating_sub(settings.config.sources.len() as u64);
     Some(open_files::share(files, listeners, u64::from(shards), limits.refusal_places, [limits.calls, flows]))
 }
 

@@ -6,6 +6,7 @@ use offhook_core::dialect::receiver;
 use offhook_core::event::vocabulary::Vocabulary;
 use offhook_core::event::{Data, Event, Fact};
 use offhook_core::outbox::receiver::Letter;
+use offhook_core::wire::ami::{Framed, Stream};
 use offhook_core::wire::ws::session::{Next, Session};
 use offhook_core::{Config, Seq, Wall};
 use offhook_tests::bare::{Bare, publish};
@@ -120,4 +121,39 @@ fn a_websocket_session_holds_little() {
     held(&mut session, &[&first]);
     assert!(held(&mut session, &[&masked(0x88, [0; 4], b"")]) < 0);
     assert_eq!(session.held_bytes(), 0, "what has ended holds nothing");
+}
+
+/// Events that nobody wants cost nothing but the look for their end, wherever they are cut; those that are wanted are lent.
+#[test]
+fn an_event_of_a_pbx_is_read_without_allocating() {
+    let unwanted = "Event: VarSet\r\nPrivilege: dialplan,all\r\nVariable: X\r\nValue: 1\r\n\r\n";
+    let wanted = "Event: Hangup\r\nPrivilege: call,all\r\nCause: 16\r\n\r\n";
+    let stream_of = |events: &str| events.repeat(1_000).into_bytes();
+    let (unwanted, both) = (stream_of(unwanted), stream_of(&format!("{unwanted}{wanted}")));
+    for (input, piece, messages) in
+        [(&unwanted, 1_000, 0), (&unwanted, 7, 0), (&both, usize::MAX, 1_000), (&both, 1_000, 1_000)]
+    {
+        let mut stream = Stream::new(65_536);
+        assert!(matches!(
+            stream.next(&mut &b"Asterisk Call Manager/5.0.4\r\n"[..], |_| true),
+            Framed::Banner(_)
+        ));
+        let mut come = 0;
+        let counted = allocation_counter::measure(|| {
+            for mut piece in input.chunks(piece) {
+                loop {
+                    match stream.next(&mut piece, |name| name != b"VarSet") {
+                        Framed::More => break,
+                        Framed::Message(message) => come += u64::from(message.get("Cause").is_some()),
+                        other @ (Framed::Banner(_) | Framed::Skipped(_) | Framed::Stranger(_)) => {
+                            panic!("{other:?}")
+                        }
+                    }
+                }
+            }
+        });
+        assert_eq!((come, stream.unwanted()), (messages, 1_000));
+        // One buffer, which has grown once or twice, for what is cut.
+        assert!(counted.count_total <= 4, "{} allocations", counted.count_total);
+    }
 }

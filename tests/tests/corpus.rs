@@ -35,7 +35,7 @@ macro_rules! replays {
     };
 }
 
-replays! { config_file http_answer http_body http_connection http_head isymphony_filters log_recovery multipart proxy publish_body query sep_subscribe sip_connection sip_endpoint sip_message sip_packages sip_stream tls_layer url_template wcs_answer world ws_connection ws_handshake ws_session xms_xml }
+replays! { ami_source ami_stream config_file http_answer http_body http_connection http_head isymphony_filters log_recovery multipart proxy publish_body query sep_subscribe sip_connection sip_endpoint sip_message sip_packages sip_stream tls_layer url_template wcs_answer world ws_connection ws_handshake ws_session xms_xml }
 
 #[test]
 fn every_program_has_its_body_and_its_corpus() {

@@ -30,7 +30,7 @@ use crate::ground::time::Mono;
 use crate::hub::Hub;
 use crate::hub::call::{Answer, CallFault};
 use crate::hub::conn::{Conn, Stream};
-use crate::hub::flow::Found;
+use crate::hub::flow::{FlowFault, Found};
 use crate::hub::socket::Backlog;
 use crate::log::record::Record;
 use crate::outbox::receiver::{Policy, Receiver, Wrong};
@@ -246,11 +246,15 @@ pub trait Dialect: std::fmt::Debug + Send {
     /// Bytes of a flow, in order and split anyhow.
     fn flow_received(&mut self, _hub: &mut Hub, _flow: ConnId, _bytes: &[u8]) {}
 
-    /// A flow is over, or one of [`Hub::dial_flow`] cannot be had. Nothing more comes of it.
-    fn flow_closed(&mut self, _hub: &mut Hub, _flow: ConnId, _key: u32) {}
+    /// A flow is over, or one of [`Hub::dial_flow`] cannot be had. Nothing more comes of it. Without a `why` its peer has
+    /// ended it, or this dialect.
+    fn flow_closed(&mut self, _hub: &mut Hub, _flow: ConnId, _key: u32, _why: Option<FlowFault>) {}
 
     /// What came of [`Hub::lookup`] with this key.
     fn looked_up(&mut self, _hub: &mut Hub, _key: u64, _found: Found) {}
+
+    /// All records up to this one are durable.
+    fn durable(&mut self, _hub: &mut Hub, _through: Seq) {}
 
     /// A deadline of its own has come.
     fn handle_timeout(&mut self, _hub: &mut Hub, _key: u32, _at: Mono) {}

@@ -12,7 +12,7 @@ use crate::ground::time::{Mono, Now};
 use crate::hub::Hub;
 use crate::hub::action::Level;
 use crate::hub::conn::{Conn, Ending, Machine};
-use crate::hub::flow::{Flow, Stage};
+use crate::hub::flow::{Flow, FlowFault, Stage};
 
 /// The dialect that speaks SIP.
 const SIP: &str = "sep";
@@ -41,7 +41,7 @@ impl Engine {
     /// What a new connection of a listener that speaks SIP is.
     pub(super) fn accepted_flow(&self, sealed: bool) -> Option<Machine> {
         let stage = if sealed { Stage::Handshaking } else { Stage::Open };
-        self.sip.map(|dialect| Machine::Flow(Box::new(Flow { dialect, key: 0, stage })))
+        self.sip.map(|dialect| Machine::Flow(Box::new(Flow::new(dialect, 0, stage))))
     }
 
     /// A connection that a dialect has made is there, or cannot be had.
@@ -55,6 +55,7 @@ impl Engine {
         if let Err(why) = result {
             let text = format!("no connection to {}: {why}", conn.address());
             self.hub.note(Level::Debug, text);
+            self.hub.note_flow_fault(id, FlowFault::Connect(why));
             return self.hub.doom(id);
         }
         conn.blocked = false;
@@ -71,7 +72,7 @@ impl Engine {
         let (secure, accepted) = (conn.tls().is_some(), (!conn.is_ours()).then(|| conn.address()));
         let Machine::Flow(flow) = &mut conn.machine else { return };
         flow.stage = Stage::Open;
-        let Flow { dialect, key, .. } = **flow;
+        let (dialect, key) = (flow.dialect, flow.key);
         conn.patience = Mono::NEVER;
         if let Some(dialect) = self.dialects.get_mut(usize::from(dialect)) {
             dialect.flow_opened(&mut self.hub, id, accepted, secure, key);
@@ -93,8 +94,20 @@ impl Engine {
         if let Some(dialect) = self.dialects.get_mut(usize::from(flow.dialect))
             && (ours || flow.stage == Stage::Open)
         {
-            dialect.flow_closed(&mut self.hub, id, flow.key);
+            dialect.flow_closed(&mut self.hub, id, flow.key, flow.why);
         }
+    }
+
+    /// A flow took too long to be made, or its peer takes nothing.
+    pub(super) fn flow_overdue(&mut self, id: ConnId) {
+        let Some(Machine::Flow(flow)) = self.hub.conns.get(id).map(|conn| &conn.machine) else { return };
+        let why = match flow.stage {
+            Stage::Dialing => FlowFault::Connect("no connection in time".into()),
+            Stage::Handshaking => FlowFault::Tls("the handshake took too long".into()),
+            Stage::Open => FlowFault::Stalled,
+        };
+        self.hub.note_flow_fault(id, why);
+        self.hub.doom(id);
     }
 
     /// After a stop: flows stay until all dialects are done with them.

@@ -33,6 +33,7 @@ use crate::hub::conn::{Conn, Ending, Machine, Stream};
 use crate::hub::socket::CloseCode;
 use crate::hub::transport::Transport;
 use crate::log::record::Record;
+use crate::source::Sources;
 use crate::source::demo::Demo;
 use crate::wire::http::server::Server;
 
@@ -73,7 +74,8 @@ impl Engine {
     #[must_use]
     pub fn new(config: Config, place: Place, seed: u64) -> Engine {
         let mut hub = Hub::new(config, place, seed);
-        let dialects = dialect::all(&mut hub);
+        let mut dialects = dialect::all(&mut hub);
+        dialects.push(Box::new(Sources::new(dialects.len() as u8)));
         hub.names = dialects.iter().map(|dialect| dialect.name()).collect();
         let sip = flows::sip(&hub);
         let demo = (hub.config.demo && place.shard.0 == 0).then(|| Demo::new(hub.rng.next_u64()));
@@ -225,7 +227,12 @@ impl Engine {
     pub fn complete(&mut self, now: Now, done: Completion) {
         self.hub.set_now(now);
         match done {
-            Completion::Durable(seq) => self.hub.set_durable(seq),
+            Completion::Durable(seq) => {
+                self.hub.set_durable(seq);
+                for dialect in &mut self.dialects {
+                    dialect.durable(&mut self.hub, seq);
+                }
+            }
             Completion::Dialed(id, result) => match self.hub.conns.get(id).map(|conn| &conn.machine) {
                 Some(Machine::Flow(_)) => self.flow_dialed(id, result),
                 Some(_) | None => self.hub.dialed(id, result),
@@ -348,7 +355,8 @@ impl Engine {
                     && conn.output.private_bytes() < limits.reply_bytes
             }
             Machine::Stream(_) => conn.socket.is_none() || conn.output.private_bytes() < limits.reply_bytes,
-            Machine::Client(_) | Machine::Flow(_) | Machine::Lingering => true,
+            Machine::Flow(flow) => !flow.paused,
+            Machine::Client(_) | Machine::Lingering => true,
         })
     }
 
@@ -398,23 +406,24 @@ impl Engine {
 
     fn close(&mut self, id: ConnId) {
         let Some(conn) = self.hub.conns.remove(id) else { return };
+        // First of all: who hears of the end may have its slot for a connection of his own.
+        self.hub.act(Action::Close(id));
         self.leave_address(&conn);
         if let Machine::Client(outgoing) = &conn.machine {
             self.hub.closed_outgoing(id, outgoing);
         } else if conn.is_ours() {
             self.hub.calls.leave_flow();
         }
-        if let Machine::Flow(flow) = &conn.machine {
-            self.flow_over(id, **flow, conn.is_ours());
-        }
-        if let Machine::Stream(stream) = &conn.machine {
+        let ours = conn.is_ours();
+        if let Machine::Flow(flow) = conn.machine {
+            self.flow_over(id, *flow, ours);
+        } else if let Machine::Stream(stream) = &conn.machine {
             self.stream_ended(&conn.output, stream);
             if let Some(tail) = conn.output.tail() {
                 self.hub.channels[usize::from(tail.channel)].leave(tail.feed, id.slot);
             }
         }
         self.hub.leave_checks(id);
-        self.hub.act(Action::Close(id));
     }
 
     fn stream_ended(&mut self, output: &Output, stream: &Stream) {
@@ -489,10 +498,9 @@ impl Engine {
         conn.socket = None;
         conn.patience = by;
         let ours = conn.is_ours();
-        if let Machine::Flow(flow) = &machine {
-            self.flow_over(id, **flow, ours);
-        }
-        if let Machine::Stream(stream) = machine {
+        if let Machine::Flow(flow) = machine {
+            self.flow_over(id, *flow, ours);
+        } else if let Machine::Stream(stream) = machine {
             self.stream_ended(&output, &stream);
             if let Some(tail) = output.tail() {
                 self.hub.channels[usize::from(tail.channel)].leave(tail.feed, id.slot);
@@ -514,11 +522,10 @@ impl Engine {
             match &conn.machine {
                 Machine::Stream(_) if conn.ending == Ending::No && !conn.is_closing() => self.cut(id),
                 Machine::Client(_) if !self.hub.stopping => self.hub.stalled_outgoing(id),
-                Machine::Stream(_)
-                | Machine::Http(_)
-                | Machine::Client(_)
-                | Machine::Flow(_)
-                | Machine::Lingering => self.hub.doom(id),
+                Machine::Flow(_) => self.flow_overdue(id),
+                Machine::Stream(_) | Machine::Http(_) | Machine::Client(_) | Machine::Lingering => {
+                    self.hub.doom(id);
+                }
             }
             return;
         }

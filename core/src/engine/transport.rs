@@ -14,6 +14,7 @@ use crate::hub::Hub;
 use crate::hub::action::{Action, Level};
 use crate::hub::addresses::Addresses;
 use crate::hub::conn::{Conn, Ending, Machine};
+use crate::hub::flow::FlowFault;
 use crate::wire::http::forwarded;
 use crate::wire::http::head::Head;
 use crate::wire::http::server::Server;
@@ -157,6 +158,7 @@ impl Engine {
         let Some(conn) = self.hub.conns.get(id) else { return };
         let text = format!("TLS with {} failed: {why}", conn.peer);
         let is_blocked = conn.blocked;
+        self.hub.note_flow_fault(id, FlowFault::Tls(why.into()));
         self.hub.stats.tls_failures += 1;
         self.hub.note(Level::Info, text);
         self.linger(id);

@@ -5,6 +5,7 @@ mod calls;
 mod isymphony;
 mod sep;
 mod sip;
+mod source;
 mod tls;
 mod wcs;
 
@@ -17,6 +18,7 @@ pub use calls::{Proxy, TlsBase};
 pub use isymphony::Isymphony;
 pub use sep::Sep;
 pub use sip::{Sip, SipCredential, SipListener, SipTransport};
+pub use source::{ATTRIBUTES, ScopeRule, Source};
 pub use tls::{ListenerTls, Tls, WallClock};
 pub use wcs::{ErrorEvent, HookPolicy, Keepalive, OnError, RestPolicy, Wcs, WcsApp};
 
@@ -50,6 +52,8 @@ pub struct Config {
     pub sip: Sip,
     /// `[sep]`.
     pub sep: Sep,
+    /// `[[source]]`.
+    pub sources: Vec<Source>,
     /// `[metrics] allow`: addresses beside loopback that may read `/healthz`, `/readyz` and `/metrics`.
     pub metrics_allow: Vec<Network>,
     /// `[[vocabulary]]`: rows that the config file adds, or that replace a built-in row of the same type.

@@ -147,6 +147,29 @@ pub struct Stats {
     pub wcs_waiting: BTreeMap<String, u64>,
     /// SIP subscriptions over HTTP that have not ended.
     pub sep_subscriptions: u64,
+    /// PBXs, by the name of their `[[source]]`.
+    pub sources: BTreeMap<String, SourceStats>,
+}
+
+/// One source's counters. Shard 0 has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceStats {
+    /// 1 while it is logged in.
+    pub connected: u64,
+    /// How old the last event was when it came, by both clocks, in milliseconds.
+    pub lag_ms: u64,
+    /// Events that it brought, by canonical type.
+    pub events: BTreeMap<&'static str, u64>,
+    /// How often its state was asked for.
+    pub resyncs: u64,
+    /// Its messages that nobody wants.
+    pub skipped: u64,
+    /// Its messages that could not be taken.
+    pub dropped: u64,
+    /// Connections that were lost, or could not be made.
+    pub lost: u64,
+    /// Channels and other things of it that are known.
+    pub held: u64,
 }
 
 /// Upper ends of the classes of [`WcsHookStats::latencies`], in milliseconds; what is longer is in the last one.
@@ -305,6 +328,7 @@ impl Stats {
             sum.latency_sum_ms += more.latency_sum_ms;
         }
         self.sep_subscriptions += other.sep_subscriptions;
+        self.sources.extend(other.sources.iter().map(|(name, more)| (name.clone(), more.clone())));
         for (app, more) in &other.wcs_waiting {
             *self.wcs_waiting.entry(app.clone()).or_default() += more;
         }

@@ -3,7 +3,7 @@
 //! dialect, TLS above all, is the engine's affair. What goes out is bounded here.
 //!
 //! What is absent here: messages, their meaning, patience with a silent peer, who may connect. The dialect closes what it
-//! no longer needs.
+//! no longer needs, and pauses what it cannot keep up with.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -20,7 +20,7 @@ use crate::wire::tls::layer::Layer;
 pub type Found = Result<Vec<IpAddr>, Box<str>>;
 
 /// One flow.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Flow {
     /// Its dialect, by its place in the list.
     pub dialect: u8,
@@ -28,6 +28,29 @@ pub struct Flow {
     pub key: u32,
     /// Where it stands.
     pub stage: Stage,
+    /// Nothing is read for now.
+    pub paused: bool,
+    /// Why it ends, once that is known.
+    pub why: Option<FlowFault>,
+}
+
+impl Flow {
+    /// A flow of this dialect.
+    #[must_use]
+    pub fn new(dialect: u8, key: u32, stage: Stage) -> Flow {
+        Flow { dialect, key, stage, paused: false, why: None }
+    }
+}
+
+/// Why a flow cannot be had, or ends other than by its peer or its dialect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FlowFault {
+    /// The socket could not be connected.
+    Connect(Box<str>),
+    /// TLS failed.
+    Tls(Box<str>),
+    /// The peer takes nothing.
+    Stalled,
 }
 
 /// Where a flow stands.
@@ -65,12 +88,28 @@ impl Hub {
         if self.calls.flows() >= self.config.limits.sip_flows {
             return Err("there is no room for another connection".into());
         }
+        let patience_ms = self.config.limits.sip_dial_ms;
+        self.connect_flow(dialect, key, address, tls, patience_ms)
+    }
+
+    /// The same for a dialect that bounds its connections itself, and has its own patience with them.
+    ///
+    /// # Errors
+    /// The name is none that a certificate can hold. Nothing follows.
+    pub fn connect_flow(
+        &mut self,
+        dialect: u8,
+        key: u32,
+        address: SocketAddr,
+        tls: Option<(&Compiled, &str)>,
+        patience_ms: u64,
+    ) -> Result<ConnId, Box<str>> {
         let layer = tls.map(|(compiled, name)| Layer::client(compiled, name)).transpose()?;
-        let flow = Flow { dialect, key, stage: Stage::Dialing };
+        let flow = Flow::new(dialect, key, Stage::Dialing);
         let mut conn = Conn::dialed(Machine::Flow(Box::new(flow)), address);
         conn.transport =
             layer.map(|layer| Box::new(Transport { tls: Some(Box::new(layer)), ..Transport::default() }));
-        conn.patience = self.now.mono.plus_ms(self.config.limits.sip_dial_ms);
+        conn.patience = self.now.mono.plus_ms(patience_ms);
         let id = self.conns.insert(conn);
         self.calls.enter_flow();
         self.arm(id);
@@ -89,10 +128,25 @@ impl Hub {
         if conn.output.private_bytes() + bytes.len() as u64 > unsent_max {
             let text = format!("the connection with {} was cut: it takes nothing", conn.address());
             self.note(Level::Info, text);
+            self.note_flow_fault(id, FlowFault::Stalled);
             return self.doom(id);
         }
         conn.output.push_bytes(bytes.to_vec());
         self.flush(id);
+    }
+
+    /// Lets the adapter read from a flow, or not: then what its peer sends waits in the kernel, and with the peer.
+    pub fn pause_flow(&mut self, id: ConnId, paused: bool) {
+        if let Some(Machine::Flow(flow)) = self.conns.get_mut(id).map(|conn| &mut conn.machine) {
+            flow.paused = paused;
+        }
+    }
+
+    /// Notes why a flow is about to end.
+    pub(crate) fn note_flow_fault(&mut self, id: ConnId, why: FlowFault) {
+        if let Some(Machine::Flow(flow)) = self.conns.get_mut(id).map(|conn| &mut conn.machine) {
+            flow.why.get_or_insert(why);
+        }
     }
 
     /// Ends a flow, after what waits on it. [`crate::dialect::Dialect::flow_closed`] is still told.

@@ -17,7 +17,8 @@ use crate::ground::id::{Epoch, Seq};
 use crate::ground::time::Wall;
 
 /// The parts of the server that keep state of their own in the log.
-pub const PARTS: &[&str] = &["xms", "native", "outbox", "wcs", "isr", "webhook", "isymphony", "sep"];
+pub const PARTS: &[&str] =
+    &["xms", "native", "outbox", "wcs", "isr", "webhook", "isymphony", "sep", "source"];
 
 /// Parts that cause records by themselves; another name is read back as `server`.
 const SERVERS: &[&str] = &[
@@ -34,6 +35,7 @@ const SERVERS: &[&str] = &[
     "xms",
     "isymphony",
     "sep",
+    "source",
 ];
 
 const EVENT: u8 = 1;

@@ -3,6 +3,7 @@
 //! Every decoder has one shape: it looks at what has come so far and says [`Step::Item`], [`Step::More`] or
 //! [`Step::Fault`]. Where the input was split never changes what it says (the splitting property).
 
+pub mod ami;
 pub mod http;
 pub mod multipart;
 pub mod proxy;

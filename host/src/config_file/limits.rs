@@ -68,6 +68,9 @@ pub(super) fn bounds(name: &str) -> RangeInclusive<u64> {
         "sep_body_bytes" => KIB..=1_024 * MIB,
         "sep_expires_ms" => 1_000..=3_650 * DAY_MS,
         "log_readers" => 1..=10_000,
+        // Each has a connection, and is looked for among the others when it speaks.
+        "sources" => 1..=10_000,
+        "source_message_bytes" => KIB..=64 * MIB,
         "retained_ms" => 1_000..=3_650 * DAY_MS,
         _ if name.ends_with("_ms") => 1..=30 * DAY_MS,
         _ => 1..=TIB,

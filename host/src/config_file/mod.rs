@@ -17,6 +17,7 @@ mod reader;
 mod sections;
 mod sep;
 mod sip;
+mod source;
 #[cfg(test)]
 mod tests;
 mod wcs;
@@ -52,8 +53,9 @@ const KEYS: Keys<'_> = Keys {
         "webhook",
         "isr",
         "outbox",
+        "source",
     ],
-    later: &["source", "tls", "users"],
+    later: &["tls", "users"],
 };
 
 /// What a file says.
@@ -134,6 +136,9 @@ fn top_level<'t>(reader: &mut Reader<'t>, table: &'t DeTable<'t>, read: &mut Con
     }
     if let Some(table) = section(reader, "sep") {
         read.config.sep = sep::read(reader, table);
+    }
+    if let Some(item) = find("source") {
+        read.config.sources = source::sources(reader, item, read.config.limits.sources);
     }
     sep::settle(&mut read.config.sep, &read.config.sip);
     if let Some(item) = find("listener") {

@@ -5,7 +5,7 @@ use offhook_core::ground::limits::Limits;
 use super::reader::Keys;
 use super::{
     ConfigFile, KEYS, access, destinations, isymphony, listeners, outbox, parse, peer_tls, sections, sep,
-    sip, wcs, xms,
+    sip, source, wcs, xms,
 };
 
 const EXAMPLE: &str = include_str!("../../../offhook.example.toml");
@@ -348,7 +348,7 @@ fn the_example_is_accepted_with_and_without_its_comments() {
 #[test]
 fn the_example_is_complete() {
     let whole = whole_example();
-    let sections: [Keys<'_>; 27] = [
+    let sections: [Keys<'_>; 29] = [
         KEYS,
         listeners::LISTENER_KEYS,
         listeners::TLS_KEYS,
@@ -373,6 +373,8 @@ fn the_example_is_complete() {
         sip::KEYS,
         sip::CREDENTIAL_KEYS,
         sep::KEYS,
+        source::KEYS,
+        source::SCOPE_KEYS,
         outbox::KEYS,
         outbox::RETRY_KEYS,
         outbox::DEAD_KEYS,

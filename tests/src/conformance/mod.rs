@@ -27,6 +27,7 @@ pub(crate) mod server;
 mod shards;
 mod sip;
 mod slow_readers;
+mod sources;
 mod sse;
 mod streams;
 mod transcript;
@@ -47,6 +48,7 @@ pub use server::Subject;
 pub use shards::*;
 pub use sip::*;
 pub use slow_readers::*;
+pub use sources::*;
 pub use sse::*;
 pub use streams::*;
 
@@ -78,6 +80,8 @@ macro_rules! conformance {
             // SIP
             sip_datagrams, sip_taken_ports, s51_sip_strangers, s46_sip_subscriptions,
             s43_sip_notify_over_tcp, s46_sip_restarts,
+            // Sources
+            sources_are_heard, sources_survive_a_kill, check_source,
             // The server
             operations, operations_counted,
             shards_read_their_writes, shards_share_streams,

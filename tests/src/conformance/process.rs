@@ -188,7 +188,8 @@ pub fn config_errors(subject: &Subject) {
              [limits]\nconnections = \"many\"\n[[listener]]\naddress = \"localhost\"\n",
         ),
         ("a dialect that is none", "[[listener]]\naddress = \"127.0.0.1:0\"\ndialects = [\"xml\"]\n"),
-        ("what this version does not have", "[[source]]\nname = \"pbx\"\n"),
+        ("what this version does not have", "[users]\n"),
+        ("a source that lacks nearly all", "[[source]]\nname = \"pbx\"\n"),
         ("a socket that is none", "[sip]\nlisten = [\"127.0.0.1:5060\"]\n"),
     ] {
         t.title(title);

@@ -227,10 +227,10 @@ impl Log {
 
 /// A file among the temporary ones, gone with its owner.
 #[derive(Debug)]
-struct ScratchFile(PathBuf);
+pub(super) struct ScratchFile(pub(super) PathBuf);
 
 impl ScratchFile {
-    fn new(text: &str) -> ScratchFile {
+    pub(super) fn new(text: &str) -> ScratchFile {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("offhook-conformance-{}-{number}.toml", std::process::id());

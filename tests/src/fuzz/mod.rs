@@ -5,6 +5,8 @@
 //! Each body asserts more than "no panic": that the place where input is split changes nothing, that what is accepted
 //! can be written and read again, and that everything which leaves is well-formed.
 
+pub mod ami_source;
+pub mod ami_stream;
 pub mod config_file;
 pub mod http_answer;
 pub mod http_body;
@@ -39,6 +41,8 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets: the name of the corpus and of the program in `fuzz/`, and the body.
 pub const TARGETS: &[Target] = &[
+    ("ami_source", ami_source::run),
+    ("ami_stream", ami_stream::run),
     ("config_file", config_file::run),
     ("http_answer", http_answer::run),
     ("http_body", http_body::run),

@@ -34,7 +34,7 @@ use crate::ground::time::{Mono, Wall};
 use crate::hub::Hub;
 use crate::hub::action::Level;
 use crate::hub::conn::{Conn, Stream};
-use crate::hub::flow::Found;
+use crate::hub::flow::{FlowFault, Found};
 use crate::log::record::{Actor, Body, Record};
 use crate::wire::Fault;
 use crate::wire::http::head::Head;
@@ -476,7 +476,7 @@ impl Dialect for Sep {
         self.settle(hub);
     }
 
-    fn flow_closed(&mut self, hub: &mut Hub, flow: ConnId, _key: u32) {
+    fn flow_closed(&mut self, hub: &mut Hub, flow: ConnId, _key: u32, _why: Option<FlowFault>) {
         self.agent.flow_closed(hub, flow);
         self.settle(hub);
     }

@@ -14,7 +14,7 @@ use crate::ground::time::Wall;
 use crate::hub::action::{Action, Completion, Share};
 use crate::hub::call::{Call, Caller, EMBEDDER, Target};
 use crate::hub::conn::Stream;
-use crate::hub::flow::Found;
+use crate::hub::flow::{FlowFault, Found};
 use crate::log::record::Record;
 use crate::wire::Fault;
 use crate::wire::http::head::Head;
@@ -85,7 +85,7 @@ impl Dialect for Echo {
             hub.write_flow(flow, b"too late");
         }
     }
-    fn flow_closed(&mut self, _: &mut Hub, _: ConnId, key: u32) {
+    fn flow_closed(&mut self, _: &mut Hub, _: ConnId, key: u32, _: Option<FlowFault>) {
         self.hear(format!("closed: {key}"));
     }
     fn looked_up(&mut self, _: &mut Hub, key: u64, found: Found) {
