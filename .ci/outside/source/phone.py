@@ -30,6 +30,7 @@ class Call:
     def __init__(self, phone, call_id, own, other, target, cseq):
         self.phone, self.id, self.own, self.other, self.target = phone, call_id, own, other, target
         self.cseq, self.state, self.direction = cseq, "new", "sendrecv"
+        self.final = {}
         self.invite = self.branch = self.media = None
 
     def until(self, *states):
@@ -65,8 +66,14 @@ class Call:
         self.state = "over"
 
     def hold(self, held):
+        """Until it is agreed: of two requests at a time one gets 491, and is made again (RFC 3261 section 14.1)."""
         self.direction = "sendonly" if held else "sendrecv"
-        self.request("INVITE", self.sdp())
+        code = 491
+        while code == 491:
+            self.branch = self.request("INVITE", self.sdp())
+            cseq = self.cseq
+            code = until(lambda: self.final.get(cseq), lambda: f"an answer to INVITE {cseq} of {self.phone.user}")
+        assert code == 200, code
 
     def press(self, digit):
         self.request("INFO", f"Signal={digit}\r\nDuration=160\r\n", kind="application/dtmf-relay")
@@ -163,9 +170,10 @@ class Phone:
             if code < 300:
                 call.target = uri_of(field["contact"])
             call.request("ACK", cseq=int(field["cseq"].split()[0]), branch=call.branch if code >= 300 else None)
-            if call.state != "over":
+            if call.state != "over" and code != 491:
                 call.state = "up" if code < 300 else "over"
             call.speak(body)
+            call.final[int(field["cseq"].split()[0])] = code
 
     def asked(self, first, fields, field, body):
         method, call = first[0], self.calls.get(field.get("call-id"))
