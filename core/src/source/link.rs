@@ -37,6 +37,7 @@ impl Sources {
             open,
             lost: 0,
             since: Mono::NEVER,
+            slow_until: Mono(0),
             down: None,
             unanswered: Vec::new(),
             armed: Mono::NEVER,
@@ -250,7 +251,8 @@ impl Sources {
         link.lost += 1;
         link.since = Mono::NEVER;
         link.stats.lost += 1;
-        link.asterisk.lost(self.paused);
+        link.asterisk.lost(now < link.slow_until);
+        link.slow_until = Mono(0);
         link.state = State::Waiting(now.plus_ms(wait_ms));
         link.note_fault(hub, fault, wait_ms);
         if let Some(conn) = conn {

@@ -62,6 +62,8 @@ struct Link {
     lost: u32,
     /// Since when the connection is there.
     since: Mono,
+    /// Until then an end of the connection may come of its not being read; [`Mono::NEVER`] while it is not.
+    slow_until: Mono,
     /// The reason that `source.down` told last, until it is up again.
     down: Option<&'static str>,
     /// The questions that the last resync had no answer to.
@@ -97,10 +99,16 @@ impl State {
 
 impl Link {
     /// Stops reading, or goes on. Before it is logged in a PBX tells nothing, and a login does not wait.
-    fn pause(&self, hub: &mut Hub, paused: bool) {
-        if let State::Connected(conn) = self.state {
-            hub.pause_flow(conn, paused && self.asterisk.is_up());
+    fn pause(&mut self, hub: &mut Hub, paused: bool) {
+        let State::Connected(conn) = self.state else { return };
+        let paused = paused && self.asterisk.is_up();
+        if paused {
+            self.slow_until = Mono::NEVER;
+        } else if self.slow_until == Mono::NEVER {
+            // That it was closed is seen only after all that waited has been read.
+            self.slow_until = hub.now.mono.plus_ms(self.config.ping_ms);
         }
+        hub.pause_flow(conn, paused);
     }
 }
 
@@ -141,7 +149,7 @@ impl Sources {
             return;
         }
         self.paused = paused;
-        for (_, link) in self.links.iter() {
+        for (_, link) in self.links.iter_mut() {
             link.pause(hub, paused);
         }
         self.watch_pause(hub);

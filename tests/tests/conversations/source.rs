@@ -314,7 +314,8 @@ fn a_flood_waits_with_the_pbx() {
     office.expect(&["call.incoming call/last"]);
 }
 
-/// A PBX that does not wait for ever: what was not read is a gap.
+/// A PBX that does not wait for ever: what was not read is a gap. That it has closed the connection is only seen when the
+/// connection is read again.
 #[test]
 fn a_pbx_that_gives_up_in_a_flood_leaves_a_gap() {
     let mut config = config();
@@ -326,16 +327,40 @@ fn a_pbx_that_gives_up_in_a_flood_leaves_a_gap() {
     office.say(&flood);
     assert_eq!(office.events().len(), 20);
     office.pbx.channels.clear();
+    let line = office.line.take().unwrap();
+    office.world.end(line);
+    office.world.pass(100_000);
+    assert!(!office.world.is_closed(line), "nobody has looked");
+    office.world.release_durability();
+    office.redialed(2_500);
+    let events = office.events();
+    let gap = "source.gap source/pbx reason=slow";
+    assert_eq!(events[..3], ["source.down source/pbx reason=closed", UP, gap]);
+    assert_eq!(events[3..].iter().filter(|event| event.ends_with("reason=resync")).count(), 20);
+    // Long after that it was not read, an end is just an end.
+    office.pass(20_000);
     office.cut();
-    // A login does not wait until the log keeps up, and the answers come when it does.
+    office.redialed(5_000);
+    office.expect(&["source.down source/pbx reason=closed", UP]);
+}
+
+/// Too much on its way does not keep a PBX from logging in.
+#[test]
+fn a_login_does_not_wait_for_the_log() {
+    let mut config = config();
+    config.limits.source_waiting_events = 10;
+    let mut office = Office::keeping(config, Pbx::default());
+    office.world.hold_durability();
+    let flood: String = (0..20).map(|n| office.pbx.begin(&n.to_string())).collect();
+    office.say(&flood);
+    office.cut();
     office.redialed(2_500);
     office.world.pass(100_000);
     office.world.release_durability();
     office.pass(2_000);
     let events = office.events();
     let gap = "source.gap source/pbx reason=slow";
-    assert_eq!(events[..3], ["source.down source/pbx reason=closed", UP, gap]);
-    assert_eq!(events[3..].iter().filter(|event| event.ends_with("reason=resync")).count(), 20);
+    assert_eq!(events[events.len() - 3..], ["source.down source/pbx reason=closed", UP, gap]);
 }
 
 /// On several shards it is still one source.
