@@ -145,6 +145,10 @@ impl Dialect for Sources {
             return;
         }
         if key == PAUSED {
+            if at != self.watch {
+                return;
+            }
+            self.watch = Mono::NEVER;
             self.regulate(hub);
             self.watch_pause(hub);
         } else {

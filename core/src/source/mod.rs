@@ -42,6 +42,8 @@ pub struct Sources {
     on_its_way: OnItsWay,
     /// No source is read, because too much is on its way.
     paused: bool,
+    /// When it is looked next whether reading goes on.
+    watch: Mono,
     /// Counts attempts to connect.
     attempt: u32,
 }
@@ -137,14 +139,17 @@ impl Sources {
             kept: BTreeMap::new(),
             on_its_way: OnItsWay::default(),
             paused: false,
+            watch: Mono::NEVER,
             attempt: 0,
         }
     }
 
-    /// Pauses all sources or reads on, as it has become.
+    /// Pauses all sources or reads on, as it has become: on at half of what is too much, so that it is not for a few.
     fn regulate(&mut self, hub: &mut Hub) {
         let events_max = hub.config.limits.source_waiting_events.max(1);
-        let paused = self.on_its_way.events() >= events_max || hub.full || hub.outbox_full;
+        let events = self.on_its_way.events();
+        let is_much = if self.paused { events > events_max / 2 } else { events >= events_max };
+        let paused = is_much || hub.full || hub.outbox_full;
         if paused == self.paused {
             return;
         }
@@ -156,9 +161,10 @@ impl Sources {
     }
 
     /// What has made room is not always told.
-    fn watch_pause(&self, hub: &mut Hub) {
-        if self.paused {
-            hub.deadlines.arm(hub.now.mono.plus_ms(PAUSED_MS), Due::Dialect(self.place, PAUSED));
+    fn watch_pause(&mut self, hub: &mut Hub) {
+        if self.paused && self.watch == Mono::NEVER {
+            self.watch = hub.now.mono.plus_ms(PAUSED_MS);
+            hub.deadlines.arm(self.watch, Due::Dialect(self.place, PAUSED));
         }
     }
 

@@ -1,7 +1,7 @@
 //! A PBX as a source: what it tells is published, and its connection is lost, refused, slow, full of garbage, or flooded.
 
 use offhook_core::ground::config::Source;
-use offhook_core::{Completion, Config};
+use offhook_core::{Completion, Config, Seq};
 use offhook_tests::ami::Pbx;
 use offhook_tests::memory::World;
 
@@ -312,6 +312,43 @@ fn a_flood_waits_with_the_pbx() {
     office.talk();
     office.begin("last");
     office.expect(&["call.incoming call/last"]);
+}
+
+/// Reading goes on when half of what was too much is durable, and one deadline looks after that, however often it stopped.
+#[test]
+fn reading_goes_on_at_half() {
+    let mut config = config();
+    config.limits.source_waiting_events = 100;
+    let mut office = Office::keeping(config, Pbx::default());
+    let (mut n, line) = (0, office.line.unwrap());
+    let mut stop = |office: &mut Office| {
+        office.world.hold_durability();
+        while office.world.held_back(line) == 0 {
+            let flood: String = (0..100).map(|of| office.pbx.begin(&(n + of).to_string())).collect();
+            n += 100;
+            office.world.send(line, flood);
+        }
+    };
+    for _ in 0..5 {
+        stop(&mut office);
+        office.world.pass(10);
+        office.world.release_durability();
+        assert_eq!(office.world.held_back(line), 0);
+    }
+    stop(&mut office);
+    let (waiting, records) = (office.world.held_back(line), office.world.records());
+    let until = office.world.now().mono.plus_ms(10_000);
+    let mut looks = 0;
+    while let Some(due) = office.world.next_deadline().filter(|due| *due <= until) {
+        office.world.pass(due.since(office.world.now().mono));
+        looks += 1;
+    }
+    assert!(looks <= 30, "{looks}");
+    // Each beginning is two records.
+    office.world.make_durable(Seq(records - 120));
+    assert_eq!(office.world.held_back(line), waiting, "60 are on their way");
+    office.world.make_durable(Seq(records - 80));
+    assert_eq!(office.world.held_back(line), 0);
 }
 
 /// A PBX that does not wait for ever: what was not read is a gap. That it has closed the connection is only seen when the
