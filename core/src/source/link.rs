@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::asterisk::Asterisk;
 use super::asterisk::session::Fault;
 use super::asterisk::told::Key;
-use super::{Link, Sources, State};
+use super::{Link, OnItsWay, Sources, State};
 use crate::ground::config::Source;
 use crate::ground::deadline::Due;
 use crate::ground::id::ConnId;
@@ -34,6 +34,8 @@ impl Sources {
             tls: config.tls.as_ref().map(|tls| hub.flow_tls(tls)).transpose(),
             asterisk,
             state: State::Waiting(hub.now.mono),
+            on_its_way: OnItsWay::default(),
+            paused: false,
             open,
             lost: 0,
             since: Mono::NEVER,
@@ -209,7 +211,7 @@ impl Sources {
                 self.fail(hub, slot, &Fault::Unreachable(why.into()));
             }
             State::Connected(_) => {
-                let looked = link.asterisk.handle_timeout(hub.now, self.paused);
+                let looked = link.asterisk.handle_timeout(hub.now, link.paused);
                 self.settle(hub, slot, looked);
             }
             State::Waiting(_) | State::Resolving(..) | State::Dialing(..) | State::Ended => {
@@ -228,7 +230,6 @@ impl Sources {
             if let Some(conn) = link.state.conn() {
                 hub.write_flow(conn, &output);
             }
-            link.pause(hub, self.paused);
             self.arm(hub, slot);
         }
         self.regulate(hub);

@@ -39,9 +39,6 @@ pub struct Sources {
     links: Slots<Link>,
     /// What the log says is open, by source, until the start is complete.
     kept: BTreeMap<Box<str>, Kept>,
-    on_its_way: OnItsWay,
-    /// No source is read, because too much is on its way.
-    paused: bool,
     /// When it is looked next whether reading goes on.
     watch: Mono,
     /// Counts attempts to connect.
@@ -58,6 +55,9 @@ struct Link {
     asterisk: Asterisk,
     tls: Result<Option<Compiled>, Box<str>>,
     state: State,
+    on_its_way: OnItsWay,
+    /// It is not read, because too much is on its way.
+    paused: bool,
     /// What is open; where a log is kept, it stands there.
     open: BTreeSet<Key>,
     /// Connections that were lost in a row.
@@ -100,10 +100,15 @@ impl State {
 }
 
 impl Link {
-    /// Stops reading, or goes on. Before it is logged in a PBX tells nothing, and a login does not wait.
-    fn pause(&mut self, hub: &mut Hub, paused: bool) {
+    /// Stops reading or goes on, as it has become: on at half of what is too much, so that it is not for a few. Before it
+    /// is logged in a PBX tells nothing, and a login does not wait.
+    fn regulate(&mut self, hub: &mut Hub) {
+        let events_max = hub.config.limits.source_waiting_events.max(1);
+        let events = self.on_its_way.events();
+        let is_much = if self.paused { events > events_max / 2 } else { events >= events_max };
+        self.paused = is_much || hub.full || hub.outbox_full;
         let State::Connected(conn) = self.state else { return };
-        let paused = paused && self.asterisk.is_up();
+        let paused = self.paused && self.asterisk.is_up();
         if paused {
             self.slow_until = Mono::NEVER;
         } else if self.slow_until == Mono::NEVER {
@@ -114,7 +119,7 @@ impl Link {
     }
 }
 
-/// Events between being told and being durable.
+/// A source's events between being told and being durable.
 #[derive(Debug, Default)]
 struct OnItsWay {
     /// Those that are not in the log.
@@ -127,42 +132,31 @@ impl OnItsWay {
     fn events(&self) -> u64 {
         self.appended + self.applied.len() as u64
     }
+
+    fn became_durable(&mut self, through: Seq) {
+        while self.applied.front().is_some_and(|seq| *seq <= through) {
+            self.applied.pop_front();
+        }
+    }
 }
 
 impl Sources {
     /// The sources of an engine, as a dialect at this place of the list.
     #[must_use]
     pub fn new(place: u8) -> Sources {
-        Sources {
-            place,
-            links: Slots::default(),
-            kept: BTreeMap::new(),
-            on_its_way: OnItsWay::default(),
-            paused: false,
-            watch: Mono::NEVER,
-            attempt: 0,
-        }
+        Sources { place, links: Slots::default(), kept: BTreeMap::new(), watch: Mono::NEVER, attempt: 0 }
     }
 
-    /// Pauses all sources or reads on, as it has become: on at half of what is too much, so that it is not for a few.
+    /// Pauses each source or reads on, as it has become.
     fn regulate(&mut self, hub: &mut Hub) {
-        let events_max = hub.config.limits.source_waiting_events.max(1);
-        let events = self.on_its_way.events();
-        let is_much = if self.paused { events > events_max / 2 } else { events >= events_max };
-        let paused = is_much || hub.full || hub.outbox_full;
-        if paused == self.paused {
-            return;
-        }
-        self.paused = paused;
-        for (_, link) in self.links.iter_mut() {
-            link.pause(hub, paused);
-        }
-        self.watch_pause(hub);
+        self.links.iter_mut().for_each(|(_, link)| link.regulate(hub));
+        self.watch_pauses(hub);
     }
 
     /// What has made room is not always told.
-    fn watch_pause(&mut self, hub: &mut Hub) {
-        if self.paused && self.watch == Mono::NEVER {
+    fn watch_pauses(&mut self, hub: &mut Hub) {
+        let is_paused = self.links.iter().any(|(_, link)| link.paused);
+        if is_paused && self.watch == Mono::NEVER {
             self.watch = hub.now.mono.plus_ms(PAUSED_MS);
             hub.deadlines.arm(self.watch, Due::Dialect(self.place, PAUSED));
         }

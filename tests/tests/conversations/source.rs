@@ -351,6 +351,36 @@ fn reading_goes_on_at_half() {
     assert_eq!(office.world.held_back(line), 0);
 }
 
+/// A flood stops the source that it comes from, and no other.
+#[test]
+fn a_flood_stops_no_other_source() {
+    let mut config = config();
+    config.limits.source_waiting_events = 10;
+    config.sources.push(Source { name: "other".into(), port: 5039, ..source() });
+    let mut world = World::with(config, 1);
+    world.serve(PBX);
+    world.serve("127.0.0.1:5039");
+    let mut office = Office::over(world, Pbx::default());
+    office.dialed();
+    let mut pbx = Pbx::default();
+    let (other, address) = office.world.take_dialed().unwrap();
+    assert_eq!(address, "127.0.0.1:5039");
+    let mut said = pbx.greeting();
+    while !said.is_empty() {
+        office.world.send(other, said);
+        said = pbx.hear(&office.world.take(other));
+    }
+    office.world.hold_durability();
+    for n in 0..20 {
+        office.begin(&n.to_string());
+    }
+    assert!(office.world.held_back(office.line.unwrap()) > 0);
+    office.world.send(other, pbx.begin("1.0"));
+    assert_eq!(office.world.held_back(other), 0);
+    office.world.release_durability();
+    assert_eq!(office.world.held_back(office.line.unwrap()), 0);
+}
+
 /// A PBX that does not wait for ever: what was not read is a gap. That it has closed the connection is only seen when the
 /// connection is read again.
 #[test]
