@@ -168,19 +168,19 @@ impl Sources {
         let Some(link) = self.links.get_mut(slot).filter(|link| link.state.conn() == Some(conn)) else {
             return;
         };
-        let Source { host, port, tls, .. } = &link.config;
+        let address = link.config.address();
         let is_connected = matches!(link.state, State::Connected(_));
         let fault = match why {
             Some(FlowFault::Connect(why)) => {
-                Fault::Unreachable(format!("no connection with {host}:{port}: {why}").into())
+                Fault::Unreachable(format!("no connection with {address}: {why}").into())
             }
             Some(FlowFault::Tls(why)) => Fault::Tls(why),
             Some(FlowFault::Stalled) => Fault::Silent,
             None if is_connected => link.asterisk.ended(),
-            None if tls.is_some() => {
+            None if link.config.tls.is_some() => {
                 Fault::Tls("it has closed the connection instead of agreeing on TLS".into())
             }
-            None => Fault::Unreachable(format!("no connection with {host}:{port}").into()),
+            None => Fault::Unreachable(format!("no connection with {address}").into()),
         };
         if let State::Dialing(_, rest) = std::mem::replace(&mut link.state, State::Ended)
             && let Fault::Unreachable(_) = fault

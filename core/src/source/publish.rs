@@ -67,9 +67,8 @@ impl Link {
 
     /// The line of a connection that failed.
     pub(super) fn note_fault(&self, hub: &mut Hub, fault: &Fault, wait_ms: u64) {
-        let Link { config, .. } = self;
-        let seconds = wait_ms.div_ceil(1_000);
-        let text = format!("{}:{}: {fault}; tried again in {seconds} s", config.host, config.port);
+        let (address, seconds) = (self.config.address(), wait_ms.div_ceil(1_000));
+        let text = format!("{address}: {fault}; tried again in {seconds} s");
         self.note(hub, Level::Warn, &text);
     }
 

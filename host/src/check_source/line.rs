@@ -9,7 +9,6 @@ use offhook_core::ground::config::{Source, WallClock};
 use offhook_core::source::asterisk::session::Fault;
 use offhook_core::wire::tls::layer::Layer;
 
-use super::report::address;
 use crate::clock::Clock;
 use crate::tls;
 
@@ -65,7 +64,7 @@ impl Line {
             self.write(&[])?;
             if !self.read(Duration::from_millis(100), &mut early)? {
                 let text =
-                    format!("{} has closed the connection instead of agreeing on TLS", address(source));
+                    format!("{} has closed the connection instead of agreeing on TLS", source.address());
                 return Err(Fault::Tls(text.into()));
             }
             if clock.now().mono.since(begun.mono) > patience.as_millis() as u64 {

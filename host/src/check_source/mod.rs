@@ -36,7 +36,7 @@ pub(crate) fn run(config: &Config, name: &str, seconds: Option<u64>) -> Result<(
     let done = check(config, source, seconds, &signals, &mut report);
     report.ends();
     done.map_err(|fault| {
-        Failure::World(format!("source {name}, {}: {fault} [{}]", report::address(source), fault.word()))
+        Failure::World(format!("source {name}, {}: {fault} [{}]", source.address(), fault.word()))
     })
 }
 

@@ -351,6 +351,18 @@ fn reading_goes_on_at_half() {
     assert_eq!(office.world.held_back(line), 0);
 }
 
+#[test]
+fn an_ipv6_address_is_in_brackets() {
+    let sources = vec![Source { host: "2001:db8::1".into(), ..source() }];
+    let world = World::with(Config { sources, ..Config::default() }, 1);
+    let mut office = Office::over(world, Pbx::default());
+    office.world.jump(0);
+    assert_eq!(office.events(), ["source.down source/pbx reason=unreachable"]);
+    let notes = office.notes();
+    let text = "source pbx: [2001:db8::1]:5038: no connection with [2001:db8::1]:5038: ";
+    assert!(notes[0].starts_with(text), "{notes:?}");
+}
+
 /// A flood stops the source that it comes from, and no other.
 #[test]
 fn a_flood_stops_no_other_source() {
