@@ -136,7 +136,9 @@ fn raise_open_files(settings: &Settings, shards: u16) -> Option<Share> {
     let (listeners, sip) = (settings.addresses.len() as u64, settings.config.sip.listen.len() as u64);
     let limits = &settings.config.limits;
     let flows = if sip > 0 { limits.sip_flows } else { 0 };
-    let files = files.saturating_sub(2 * sip).saturating_sub(settings.config.sources.len() as u64);
+    // A reload may bring more of them.
+    let sources = limits.sources.min(files / 8).max(settings.config.sources.len() as u64);
+    let files = files.saturating_sub(2 * sip).saturating_sub(sources);
     Some(open_files::share(files, listeners, u64::from(shards), limits.refusal_places, [limits.calls, flows]))
 }
 

@@ -10,7 +10,7 @@ use signal_hook::iterator::Signals;
 use crate::process::Process;
 
 /// The exit code of a stop that did not wait for the drain: 128 and SIGINT's number, as shells have it.
-const IMPATIENT: i32 = 130;
+pub(crate) const IMPATIENT: i32 = 130;
 
 /// Takes the signals over from the default, which would end the process.
 pub(crate) fn start(process: Arc<Process>, mut reload: impl FnMut() + Send + 'static) -> io::Result<()> {

@@ -412,7 +412,8 @@ impl Engine {
         if let Machine::Client(outgoing) = &conn.machine {
             self.hub.closed_outgoing(id, outgoing);
         } else if conn.is_ours() {
-            self.hub.calls.leave_flow();
+            let is_counted = matches!(&conn.machine, Machine::Flow(flow) if flow.is_counted);
+            self.hub.calls.leave_flow(is_counted);
         }
         let ours = conn.is_ours();
         if let Machine::Flow(flow) = conn.machine {

@@ -59,6 +59,11 @@ impl<T> Slots<T> {
     pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         (0u32..).zip(&self.places).filter_map(|(at, place)| place.as_ref().map(|value| (at, value)))
     }
+
+    /// All taken places, in order.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
+        (0u32..).zip(&mut self.places).filter_map(|(at, place)| place.as_mut().map(|value| (at, value)))
+    }
 }
 
 impl<T> std::ops::Index<u32> for Slots<T> {

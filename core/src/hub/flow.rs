@@ -30,6 +30,8 @@ pub struct Flow {
     pub stage: Stage,
     /// Nothing is read for now.
     pub paused: bool,
+    /// It is one of those that [`Hub::dial_flow`] bounds.
+    pub is_counted: bool,
     /// Why it ends, once that is known.
     pub why: Option<FlowFault>,
 }
@@ -38,7 +40,7 @@ impl Flow {
     /// A flow of this dialect.
     #[must_use]
     pub fn new(dialect: u8, key: u32, stage: Stage) -> Flow {
-        Flow { dialect, key, stage, paused: false, why: None }
+        Flow { dialect, key, stage, paused: false, is_counted: false, why: None }
     }
 }
 
@@ -88,8 +90,8 @@ impl Hub {
         if self.calls.flows() >= self.config.limits.sip_flows {
             return Err("there is no room for another connection".into());
         }
-        let patience_ms = self.config.limits.sip_dial_ms;
-        self.connect_flow(dialect, key, address, tls, patience_ms)
+        let flow = Flow { is_counted: true, ..Flow::new(dialect, key, Stage::Dialing) };
+        self.begin_flow(flow, address, tls, self.config.limits.sip_dial_ms)
     }
 
     /// The same for a dialect that bounds its connections itself, and has its own patience with them.
@@ -104,14 +106,24 @@ impl Hub {
         tls: Option<(&Compiled, &str)>,
         patience_ms: u64,
     ) -> Result<ConnId, Box<str>> {
+        self.begin_flow(Flow::new(dialect, key, Stage::Dialing), address, tls, patience_ms)
+    }
+
+    fn begin_flow(
+        &mut self,
+        flow: Flow,
+        address: SocketAddr,
+        tls: Option<(&Compiled, &str)>,
+        patience_ms: u64,
+    ) -> Result<ConnId, Box<str>> {
         let layer = tls.map(|(compiled, name)| Layer::client(compiled, name)).transpose()?;
-        let flow = Flow::new(dialect, key, Stage::Dialing);
+        let is_counted = flow.is_counted;
         let mut conn = Conn::dialed(Machine::Flow(Box::new(flow)), address);
         conn.transport =
             layer.map(|layer| Box::new(Transport { tls: Some(Box::new(layer)), ..Transport::default() }));
         conn.patience = self.now.mono.plus_ms(patience_ms);
         let id = self.conns.insert(conn);
-        self.calls.enter_flow();
+        self.calls.enter_flow(is_counted);
         self.arm(id);
         self.act(Action::Dial(id, address));
         Ok(id)

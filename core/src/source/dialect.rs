@@ -42,17 +42,20 @@ impl Dialect for Sources {
         problem(fault.status, fault.reason)
     }
 
-    /// Of its own events it counts how many are on their way.
-    fn publish(&mut self, hub: &mut Hub, seq: Seq, record: &Record, _event: &Arc<Event>) {
+    /// Of each source's events it counts how many are on their way.
+    fn publish(&mut self, hub: &mut Hub, seq: Seq, record: &Record, event: &Arc<Event>) {
         if hub.is_own(record) && record.header.actor == Actor::Server(NAME) {
-            self.on_its_way.appended = self.on_its_way.appended.saturating_sub(1);
-            self.on_its_way.applied.push_back(seq);
+            let mut links = self.links.iter_mut().map(|(_, link)| link);
+            if let Some(link) = links.find(|link| link.config.name == event.source) {
+                link.on_its_way.appended = link.on_its_way.appended.saturating_sub(1);
+                link.on_its_way.applied.push_back(seq);
+            }
         }
     }
 
     fn durable(&mut self, hub: &mut Hub, through: Seq) {
-        while self.on_its_way.applied.front().is_some_and(|seq| *seq <= through) {
-            self.on_its_way.applied.pop_front();
+        for (_, link) in self.links.iter_mut() {
+            link.on_its_way.became_durable(through);
         }
         self.regulate(hub);
     }
@@ -145,8 +148,11 @@ impl Dialect for Sources {
             return;
         }
         if key == PAUSED {
+            if at != self.watch {
+                return;
+            }
+            self.watch = Mono::NEVER;
             self.regulate(hub);
-            self.watch_pause(hub);
         } else {
             self.fall_due(hub, key, at);
         }

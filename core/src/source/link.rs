@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::asterisk::Asterisk;
 use super::asterisk::session::Fault;
 use super::asterisk::told::Key;
-use super::{Link, Sources, State};
+use super::{Link, OnItsWay, Sources, State};
 use crate::ground::config::Source;
 use crate::ground::deadline::Due;
 use crate::ground::id::ConnId;
@@ -34,9 +34,12 @@ impl Sources {
             tls: config.tls.as_ref().map(|tls| hub.flow_tls(tls)).transpose(),
             asterisk,
             state: State::Waiting(hub.now.mono),
+            on_its_way: OnItsWay::default(),
+            paused: false,
             open,
             lost: 0,
             since: Mono::NEVER,
+            slow_until: Mono(0),
             down: None,
             unanswered: Vec::new(),
             armed: Mono::NEVER,
@@ -165,19 +168,19 @@ impl Sources {
         let Some(link) = self.links.get_mut(slot).filter(|link| link.state.conn() == Some(conn)) else {
             return;
         };
-        let Source { host, port, tls, .. } = &link.config;
+        let address = link.config.address();
         let is_connected = matches!(link.state, State::Connected(_));
         let fault = match why {
             Some(FlowFault::Connect(why)) => {
-                Fault::Unreachable(format!("no connection with {host}:{port}: {why}").into())
+                Fault::Unreachable(format!("no connection with {address}: {why}").into())
             }
             Some(FlowFault::Tls(why)) => Fault::Tls(why),
             Some(FlowFault::Stalled) => Fault::Silent,
             None if is_connected => link.asterisk.ended(),
-            None if tls.is_some() => {
+            None if link.config.tls.is_some() => {
                 Fault::Tls("it has closed the connection instead of agreeing on TLS".into())
             }
-            None => Fault::Unreachable(format!("no connection with {host}:{port}").into()),
+            None => Fault::Unreachable(format!("no connection with {address}").into()),
         };
         if let State::Dialing(_, rest) = std::mem::replace(&mut link.state, State::Ended)
             && let Fault::Unreachable(_) = fault
@@ -208,7 +211,7 @@ impl Sources {
                 self.fail(hub, slot, &Fault::Unreachable(why.into()));
             }
             State::Connected(_) => {
-                let looked = link.asterisk.handle_timeout(hub.now, self.paused);
+                let looked = link.asterisk.handle_timeout(hub.now, link.paused);
                 self.settle(hub, slot, looked);
             }
             State::Waiting(_) | State::Resolving(..) | State::Dialing(..) | State::Ended => {
@@ -227,7 +230,6 @@ impl Sources {
             if let Some(conn) = link.state.conn() {
                 hub.write_flow(conn, &output);
             }
-            link.pause(hub, self.paused);
             self.arm(hub, slot);
         }
         self.regulate(hub);
@@ -250,7 +252,8 @@ impl Sources {
         link.lost += 1;
         link.since = Mono::NEVER;
         link.stats.lost += 1;
-        link.asterisk.lost(self.paused);
+        link.asterisk.lost(now < link.slow_until);
+        link.slow_until = Mono(0);
         link.state = State::Waiting(now.plus_ms(wait_ms));
         link.note_fault(hub, fault, wait_ms);
         if let Some(conn) = conn {

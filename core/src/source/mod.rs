@@ -39,9 +39,8 @@ pub struct Sources {
     links: Slots<Link>,
     /// What the log says is open, by source, until the start is complete.
     kept: BTreeMap<Box<str>, Kept>,
-    on_its_way: OnItsWay,
-    /// No source is read, because too much is on its way.
-    paused: bool,
+    /// When it is looked next whether reading goes on.
+    watch: Mono,
     /// Counts attempts to connect.
     attempt: u32,
 }
@@ -56,12 +55,17 @@ struct Link {
     asterisk: Asterisk,
     tls: Result<Option<Compiled>, Box<str>>,
     state: State,
+    on_its_way: OnItsWay,
+    /// It is not read, because too much is on its way.
+    paused: bool,
     /// What is open; where a log is kept, it stands there.
     open: BTreeSet<Key>,
     /// Connections that were lost in a row.
     lost: u32,
     /// Since when the connection is there.
     since: Mono,
+    /// Until then an end of the connection may come of its not being read; [`Mono::NEVER`] while it is not.
+    slow_until: Mono,
     /// The reason that `source.down` told last, until it is up again.
     down: Option<&'static str>,
     /// The questions that the last resync had no answer to.
@@ -96,15 +100,26 @@ impl State {
 }
 
 impl Link {
-    /// Stops reading, or goes on. Before it is logged in a PBX tells nothing, and a login does not wait.
-    fn pause(&self, hub: &mut Hub, paused: bool) {
-        if let State::Connected(conn) = self.state {
-            hub.pause_flow(conn, paused && self.asterisk.is_up());
+    /// Stops reading or goes on, as it has become: on at half of what is too much, so that it is not for a few. Before it
+    /// is logged in a PBX tells nothing, and a login does not wait.
+    fn regulate(&mut self, hub: &mut Hub) {
+        let events_max = hub.config.limits.source_waiting_events.max(1);
+        let events = self.on_its_way.events();
+        let is_much = if self.paused { events > events_max / 2 } else { events >= events_max };
+        self.paused = is_much || hub.full || hub.outbox_full;
+        let State::Connected(conn) = self.state else { return };
+        let paused = self.paused && self.asterisk.is_up();
+        if paused {
+            self.slow_until = Mono::NEVER;
+        } else if self.slow_until == Mono::NEVER {
+            // That it was closed is seen only after all that waited has been read.
+            self.slow_until = hub.now.mono.plus_ms(self.config.ping_ms);
         }
+        hub.pause_flow(conn, paused);
     }
 }
 
-/// Events between being told and being durable.
+/// A source's events between being told and being durable.
 #[derive(Debug, Default)]
 struct OnItsWay {
     /// Those that are not in the log.
@@ -117,40 +132,33 @@ impl OnItsWay {
     fn events(&self) -> u64 {
         self.appended + self.applied.len() as u64
     }
+
+    fn became_durable(&mut self, through: Seq) {
+        while self.applied.front().is_some_and(|seq| *seq <= through) {
+            self.applied.pop_front();
+        }
+    }
 }
 
 impl Sources {
     /// The sources of an engine, as a dialect at this place of the list.
     #[must_use]
     pub fn new(place: u8) -> Sources {
-        Sources {
-            place,
-            links: Slots::default(),
-            kept: BTreeMap::new(),
-            on_its_way: OnItsWay::default(),
-            paused: false,
-            attempt: 0,
-        }
+        Sources { place, links: Slots::default(), kept: BTreeMap::new(), watch: Mono::NEVER, attempt: 0 }
     }
 
-    /// Pauses all sources or reads on, as it has become.
+    /// Pauses each source or reads on, as it has become.
     fn regulate(&mut self, hub: &mut Hub) {
-        let events_max = hub.config.limits.source_waiting_events.max(1);
-        let paused = self.on_its_way.events() >= events_max || hub.full || hub.outbox_full;
-        if paused == self.paused {
-            return;
-        }
-        self.paused = paused;
-        for (_, link) in self.links.iter() {
-            link.pause(hub, paused);
-        }
-        self.watch_pause(hub);
+        self.links.iter_mut().for_each(|(_, link)| link.regulate(hub));
+        self.watch_pauses(hub);
     }
 
     /// What has made room is not always told.
-    fn watch_pause(&self, hub: &mut Hub) {
-        if self.paused {
-            hub.deadlines.arm(hub.now.mono.plus_ms(PAUSED_MS), Due::Dialect(self.place, PAUSED));
+    fn watch_pauses(&mut self, hub: &mut Hub) {
+        let is_paused = self.links.iter().any(|(_, link)| link.paused);
+        if is_paused && self.watch == Mono::NEVER {
+            self.watch = hub.now.mono.plus_ms(PAUSED_MS);
+            hub.deadlines.arm(self.watch, Due::Dialect(self.place, PAUSED));
         }
     }
 

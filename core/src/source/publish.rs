@@ -6,7 +6,7 @@ use super::asterisk::Said;
 use super::asterisk::session::Fault;
 use super::asterisk::told::{Key, Open, Told};
 use super::kept::Change;
-use super::{Link, NAME, OnItsWay, Sources};
+use super::{Link, NAME, Sources};
 use crate::event::{Event, Fact};
 use crate::ground::time::Wall;
 use crate::hub::Hub;
@@ -16,20 +16,19 @@ use crate::log::record::{Actor, Body};
 impl Sources {
     /// Publishes what a source has to say.
     pub(super) fn publish_said(&mut self, hub: &mut Hub, slot: u32) {
-        let Sources { links, on_its_way, .. } = self;
-        let Some(link) = links.get_mut(slot) else { return };
+        let Some(link) = self.links.get_mut(slot) else { return };
         while let Some(said) = link.asterisk.poll_said() {
             match said {
-                Said::Up { version } => link.up(hub, on_its_way, &version),
+                Said::Up { version } => link.up(hub, &version),
                 Said::Heard(_) => {}
-                Said::Told(told) => link.tell(hub, on_its_way, told),
+                Said::Told(told) => link.tell(hub, told),
                 Said::Gap { reason, dropped } => {
                     let many = dropped.map_or_else(|| "some".to_owned(), |dropped| dropped.to_string());
                     link.note(hub, Level::Warn, &format!("{many} of its messages are missing ({reason})"));
                     let dropped =
                         dropped.map(|dropped| ("dropped", Fact::Number(dropped.to_string().into())));
                     let facts = [("reason", fact(reason))].into_iter().chain(dropped).collect();
-                    link.publish(hub, on_its_way, "source.gap", facts);
+                    link.publish(hub, "source.gap", facts);
                 }
                 Said::Resynced { unanswered } => {
                     link.note(hub, Level::Debug, "its state was asked for");
@@ -55,7 +54,7 @@ impl Sources {
         let Some(link) = self.links.get_mut(slot) else { return };
         if link.down.replace(reason) != Some(reason) {
             let facts = vec![("reason", fact(reason)), ("detail", fact(detail))];
-            link.publish(hub, &mut self.on_its_way, "source.down", facts);
+            link.publish(hub, "source.down", facts);
         }
     }
 }
@@ -68,24 +67,23 @@ impl Link {
 
     /// The line of a connection that failed.
     pub(super) fn note_fault(&self, hub: &mut Hub, fault: &Fault, wait_ms: u64) {
-        let Link { config, .. } = self;
-        let seconds = wait_ms.div_ceil(1_000);
-        let text = format!("{}:{}: {fault}; tried again in {seconds} s", config.host, config.port);
+        let (address, seconds) = (self.config.address(), wait_ms.div_ceil(1_000));
+        let text = format!("{address}: {fault}; tried again in {seconds} s");
         self.note(hub, Level::Warn, &text);
     }
 
-    fn up(&mut self, hub: &mut Hub, on_its_way: &mut OnItsWay, version: &str) {
+    fn up(&mut self, hub: &mut Hub, version: &str) {
         self.down = None;
         self.note(hub, Level::Info, &format!("connected with Asterisk {version}"));
-        self.publish(hub, on_its_way, "source.up", vec![("version", fact(version))]);
+        self.publish(hub, "source.up", vec![("version", fact(version))]);
     }
 
-    fn tell(&mut self, hub: &mut Hub, on_its_way: &mut OnItsWay, told: Told) {
+    fn tell(&mut self, hub: &mut Hub, told: Told) {
         let Told { event_type, subject, facts, scope, wall, open } = told;
         *self.stats.events.entry(event_type).or_default() += 1;
         self.stats.lag_ms = hub.now.wall.since(wall);
         let event = self.event(hub, event_type, subject, wall, facts, scope);
-        append_event(hub, on_its_way, event);
+        self.append_event(hub, event);
         match open {
             Open::No => {}
             Open::Opens(key) => {
@@ -111,17 +109,16 @@ impl Link {
     }
 
     /// Publishes something of the source itself.
-    pub(super) fn publish(
-        &self,
-        hub: &mut Hub,
-        on_its_way: &mut OnItsWay,
-        event_type: &str,
-        facts: Vec<(&'static str, Fact)>,
-    ) {
+    pub(super) fn publish(&mut self, hub: &mut Hub, event_type: &str, facts: Vec<(&'static str, Fact)>) {
         let subject = format!("source/{}", self.config.name);
         let wall = hub.now.wall;
         let event = self.event(hub, event_type, subject, wall, facts, Vec::new());
-        append_event(hub, on_its_way, event);
+        self.append_event(hub, event);
+    }
+
+    fn append_event(&mut self, hub: &mut Hub, event: Event) {
+        self.on_its_way.appended += 1;
+        hub.append(Actor::Server(NAME), None, true, true, Body::Event(event.into()));
     }
 
     fn event(
@@ -138,11 +135,6 @@ impl Link {
         let draft = hub.draft(event_type, Some(subject.into()), extensions, facts);
         Event { source: (&*self.config.name).into(), time: wall.to_rfc3339().into(), wall, ..draft }
     }
-}
-
-fn append_event(hub: &mut Hub, on_its_way: &mut OnItsWay, event: Event) {
-    on_its_way.appended += 1;
-    hub.append(Actor::Server(NAME), None, true, true, Body::Event(event.into()));
 }
 
 /// Says what is open, or no more.

@@ -9,14 +9,6 @@ use offhook_core::ground::config::Source;
 use offhook_core::source::asterisk::told::Told;
 use offhook_core::source::asterisk::{Asterisk, Said};
 
-/// Where a source is.
-pub(super) fn address(source: &Source) -> String {
-    match source.host.contains(':') {
-        true => format!("[{}]:{}", source.host, source.port),
-        false => format!("{}:{}", source.host, source.port),
-    }
-}
-
 /// Lines on an output. Whoever does not read them does not keep us from going on.
 pub(super) struct Report<'s, W> {
     source: &'s Source,
@@ -45,7 +37,7 @@ impl<'s, W: Write> Report<'s, W> {
         let Source { name, user, tls, md5, .. } = self.source;
         let way = if tls.is_some() { "TLS" } else { "plain TCP" };
         let login = if *md5 { "answers a challenge (md5)" } else { "sends the password (plain)" };
-        let text = format!("source {name}: {} over {way}, as {user}, which {login}", address(self.source));
+        let text = format!("source {name}: {} over {way}, as {user}, which {login}", self.source.address());
         self.line(&text);
     }
 

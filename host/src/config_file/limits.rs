@@ -70,6 +70,8 @@ pub(super) fn bounds(name: &str) -> RangeInclusive<u64> {
         "log_readers" => 1..=10_000,
         // Each has a connection, and is looked for among the others when it speaks.
         "sources" => 1..=10_000,
+        // Each resync has so many at least, and without their answers nothing is known of calls.
+        "source_questions" => 8..=TIB,
         "source_message_bytes" => KIB..=64 * MIB,
         "retained_ms" => 1_000..=3_650 * DAY_MS,
         _ if name.ends_with("_ms") => 1..=30 * DAY_MS,
@@ -79,7 +81,15 @@ pub(super) fn bounds(name: &str) -> RangeInclusive<u64> {
 
 #[cfg(test)]
 mod tests {
+    use offhook_core::source::asterisk::Asterisk;
+
     use super::*;
+
+    #[test]
+    fn a_resync_may_ask_its_first_questions() {
+        let questions = Asterisk::questions().len() as u64;
+        assert_eq!(*bounds("source_questions").start(), questions);
+    }
 
     #[test]
     fn every_default_is_within_its_bounds() {

@@ -4,6 +4,7 @@ use std::net::Ipv6Addr;
 
 use offhook_core::dialect::destination::is_name;
 use offhook_core::ground::config::{ATTRIBUTES, ScopeRule, Source};
+use offhook_core::ground::network::is_loopback;
 use toml::de::DeTable;
 
 use super::reader::{Item, Keys, Reader};
@@ -39,6 +40,8 @@ const ADDRESS: &str =
 const USER: &str = "a user of the PBX's manager.conf, 1 to 256 characters";
 const PASSWORD: &str = "the user's secret, 1 to 1024 characters";
 const LOGIN: &str = "\"md5\", which does not send the password, or \"plain\"";
+const PLAIN: &str = "\"plain\" would show the password to others, allowed: \"md5\", a tls that is not insecure, or an address of \
+                     this machine";
 const EVENTS: &str = "classes of events, such as [\"system\", \"call\", \"agent\", \"dtmf\", \"dialplan\"]";
 const SCOPE: &str = "rules such as [{ context = \"from-trunk\", appid = \"app\", account = \"acme\" }]";
 const VARIABLE: &str = "a channel variable and its value, such as \"TENANT=acme\"";
@@ -93,7 +96,8 @@ fn source<'t>(
             reader.problem(item, &text);
         }
         // A password that nobody else reads need not be kept back.
-        (source.tls, source.md5) = (Some(tls), false);
+        source.md5 = tls.insecure;
+        source.tls = Some(tls);
     }
     if let Some(item) = find("login") {
         let md5 = |login: &str| match login {
@@ -102,6 +106,14 @@ fn source<'t>(
             _ => None,
         };
         source.md5 = reader.word(item, LOGIN, md5).unwrap_or(source.md5);
+        let is_verified = source.tls.as_ref().is_some_and(|tls| !tls.insecure);
+        if !source.md5
+            && !is_verified
+            && let Some((host, _)) = &address
+            && !is_here(host)
+        {
+            reader.problem(item, PLAIN);
+        }
     }
     source.events = find("events").and_then(|item| events(reader, item));
     if let Some(ms) = find("ping").and_then(|item| reader.duration(item, PING, false, "15s")) {
@@ -180,6 +192,11 @@ fn host_and_port(text: &str) -> Option<(Box<str>, u16)> {
     (host.len() <= 255 && host.trim_end_matches('.').split('.').all(is_label)).then(|| (host.into(), port))
 }
 
+/// Whether what is sent there stays on this machine.
+fn is_here(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_loopback)
+}
+
 fn variable(text: &str) -> Option<(Box<str>, Box<str>)> {
     let (name, value) = text.split_once('=')?;
     Some((word(name)?, word(value)?))
@@ -244,6 +261,32 @@ mod tests {
         assert!(!format!("{sources:?}").contains("sesame"));
         let plain = format!("{PBX}password = \"x\"\ntls = {{}}");
         assert!(!read(&plain).unwrap()[0].md5, "over TLS the password itself is sent");
+    }
+
+    #[test]
+    fn a_password_is_sent_to_nobody_unknown() {
+        for (host, lines, md5) in [
+            ("pbx", "", Some(true)),
+            ("pbx", "tls = {}", Some(false)),
+            ("pbx", "tls = {}\nlogin = \"md5\"", Some(true)),
+            ("pbx", "tls = { insecure = true }", Some(true)),
+            ("pbx", "tls = { insecure = true }\nlogin = \"plain\"", None),
+            ("pbx", "login = \"plain\"", None),
+            ("192.0.2.1", "login = \"plain\"", None),
+            ("[2001:db8::1]", "login = \"plain\"", None),
+            ("127.0.0.2", "login = \"plain\"", Some(false)),
+            ("[::1]", "login = \"plain\"", Some(false)),
+            ("localhost", "login = \"plain\"", Some(false)),
+        ] {
+            let file = format!("{}password = \"x\"\n{lines}", PBX.replace("127.0.0.1", host));
+            match (read(&file), md5) {
+                (Ok(sources), Some(md5)) => assert_eq!(sources[0].md5, md5, "{host} {lines}"),
+                (Err(error), None) => {
+                    assert!(error.ends_with(&format!("[[source]] login: {PLAIN}")), "{error}")
+                }
+                (read, _) => panic!("{host} {lines}: {read:?}"),
+            }
+        }
     }
 
     #[test]

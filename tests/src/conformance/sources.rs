@@ -219,7 +219,18 @@ pub fn check_source(subject: &Subject) {
     drop(unheard);
     let nobody = ScratchFile::new(&nobody);
     fails(&["pbx", "--config", nobody.0.to_str().unwrap()], 1, "[unreachable]");
-    let ends =
-        command(&["pbx", "--config", config, "--seconds", "0"]).stdout(Stdio::null()).status().unwrap();
-    assert_eq!(ends.code(), Some(0));
+    // Who says nothing is no connection, and does not keep anybody from leaving.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = office
+        .config("tls = { insecure = true }")
+        .replace(&office.address.to_string(), &silent.local_addr().unwrap().to_string());
+    let file = ScratchFile::new(&config);
+    let config = file.0.to_str().unwrap();
+    fails(&["pbx", "--config", config, "--seconds", "1"], 1, "the handshake took too long");
+    drop(silent.accept().unwrap());
+    let mut child = command(&["pbx", "--config", config]).stdout(Stdio::null()).spawn().unwrap();
+    let _line = silent.accept().unwrap();
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
 }

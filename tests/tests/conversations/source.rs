@@ -1,7 +1,7 @@
 //! A PBX as a source: what it tells is published, and its connection is lost, refused, slow, full of garbage, or flooded.
 
 use offhook_core::ground::config::Source;
-use offhook_core::{Completion, Config};
+use offhook_core::{Completion, Config, Seq};
 use offhook_tests::ami::Pbx;
 use offhook_tests::memory::World;
 
@@ -314,7 +314,87 @@ fn a_flood_waits_with_the_pbx() {
     office.expect(&["call.incoming call/last"]);
 }
 
-/// A PBX that does not wait for ever: what was not read is a gap.
+/// Reading goes on when half of what was too much is durable, and one deadline looks after that, however often it stopped.
+#[test]
+fn reading_goes_on_at_half() {
+    let mut config = config();
+    config.limits.source_waiting_events = 100;
+    let mut office = Office::keeping(config, Pbx::default());
+    let (mut n, line) = (0, office.line.unwrap());
+    let mut stop = |office: &mut Office| {
+        office.world.hold_durability();
+        while office.world.held_back(line) == 0 {
+            let flood: String = (0..100).map(|of| office.pbx.begin(&(n + of).to_string())).collect();
+            n += 100;
+            office.world.send(line, flood);
+        }
+    };
+    for _ in 0..5 {
+        stop(&mut office);
+        office.world.pass(10);
+        office.world.release_durability();
+        assert_eq!(office.world.held_back(line), 0);
+    }
+    stop(&mut office);
+    let (waiting, records) = (office.world.held_back(line), office.world.records());
+    let until = office.world.now().mono.plus_ms(10_000);
+    let mut looks = 0;
+    while let Some(due) = office.world.next_deadline().filter(|due| *due <= until) {
+        office.world.pass(due.since(office.world.now().mono));
+        looks += 1;
+    }
+    assert!(looks <= 30, "{looks}");
+    // Each beginning is two records.
+    office.world.make_durable(Seq(records - 120));
+    assert_eq!(office.world.held_back(line), waiting, "60 are on their way");
+    office.world.make_durable(Seq(records - 80));
+    assert_eq!(office.world.held_back(line), 0);
+}
+
+#[test]
+fn an_ipv6_address_is_in_brackets() {
+    let sources = vec![Source { host: "2001:db8::1".into(), ..source() }];
+    let world = World::with(Config { sources, ..Config::default() }, 1);
+    let mut office = Office::over(world, Pbx::default());
+    office.world.jump(0);
+    assert_eq!(office.events(), ["source.down source/pbx reason=unreachable"]);
+    let notes = office.notes();
+    let text = "source pbx: [2001:db8::1]:5038: no connection with [2001:db8::1]:5038: ";
+    assert!(notes[0].starts_with(text), "{notes:?}");
+}
+
+/// A flood stops the source that it comes from, and no other.
+#[test]
+fn a_flood_stops_no_other_source() {
+    let mut config = config();
+    config.limits.source_waiting_events = 10;
+    config.sources.push(Source { name: "other".into(), port: 5039, ..source() });
+    let mut world = World::with(config, 1);
+    world.serve(PBX);
+    world.serve("127.0.0.1:5039");
+    let mut office = Office::over(world, Pbx::default());
+    office.dialed();
+    let mut pbx = Pbx::default();
+    let (other, address) = office.world.take_dialed().unwrap();
+    assert_eq!(address, "127.0.0.1:5039");
+    let mut said = pbx.greeting();
+    while !said.is_empty() {
+        office.world.send(other, said);
+        said = pbx.hear(&office.world.take(other));
+    }
+    office.world.hold_durability();
+    for n in 0..20 {
+        office.begin(&n.to_string());
+    }
+    assert!(office.world.held_back(office.line.unwrap()) > 0);
+    office.world.send(other, pbx.begin("1.0"));
+    assert_eq!(office.world.held_back(other), 0);
+    office.world.release_durability();
+    assert_eq!(office.world.held_back(office.line.unwrap()), 0);
+}
+
+/// A PBX that does not wait for ever: what was not read is a gap. That it has closed the connection is only seen when the
+/// connection is read again.
 #[test]
 fn a_pbx_that_gives_up_in_a_flood_leaves_a_gap() {
     let mut config = config();
@@ -326,16 +406,40 @@ fn a_pbx_that_gives_up_in_a_flood_leaves_a_gap() {
     office.say(&flood);
     assert_eq!(office.events().len(), 20);
     office.pbx.channels.clear();
+    let line = office.line.take().unwrap();
+    office.world.end(line);
+    office.world.pass(100_000);
+    assert!(!office.world.is_closed(line), "nobody has looked");
+    office.world.release_durability();
+    office.redialed(2_500);
+    let events = office.events();
+    let gap = "source.gap source/pbx reason=slow";
+    assert_eq!(events[..3], ["source.down source/pbx reason=closed", UP, gap]);
+    assert_eq!(events[3..].iter().filter(|event| event.ends_with("reason=resync")).count(), 20);
+    // Long after that it was not read, an end is just an end.
+    office.pass(20_000);
     office.cut();
-    // A login does not wait until the log keeps up, and the answers come when it does.
+    office.redialed(5_000);
+    office.expect(&["source.down source/pbx reason=closed", UP]);
+}
+
+/// Too much on its way does not keep a PBX from logging in.
+#[test]
+fn a_login_does_not_wait_for_the_log() {
+    let mut config = config();
+    config.limits.source_waiting_events = 10;
+    let mut office = Office::keeping(config, Pbx::default());
+    office.world.hold_durability();
+    let flood: String = (0..20).map(|n| office.pbx.begin(&n.to_string())).collect();
+    office.say(&flood);
+    office.cut();
     office.redialed(2_500);
     office.world.pass(100_000);
     office.world.release_durability();
     office.pass(2_000);
     let events = office.events();
     let gap = "source.gap source/pbx reason=slow";
-    assert_eq!(events[..3], ["source.down source/pbx reason=closed", UP, gap]);
-    assert_eq!(events[3..].iter().filter(|event| event.ends_with("reason=resync")).count(), 20);
+    assert_eq!(events[events.len() - 3..], ["source.down source/pbx reason=closed", UP, gap]);
 }
 
 /// On several shards it is still one source.

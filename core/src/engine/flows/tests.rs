@@ -302,6 +302,24 @@ fn a_dial_that_fails_is_told() {
     assert_eq!(side.engine.hub.calls.flows(), 0);
 }
 
+/// What a dialect bounds itself takes no room from the others.
+#[test]
+fn a_flow_that_is_not_counted_takes_no_room() {
+    let mut config = Config::default();
+    config.limits.sip_flows = 1;
+    let mut side = Side::new(config, None);
+    let place = side.place;
+    let apart = side.engine.hub.connect_flow(place, 1, PEER.parse().unwrap(), None, 1_000).unwrap();
+    let counted = side.dial(2).unwrap();
+    side.engine.complete(side.now, Completion::Dialed(apart, Err("refused".into())));
+    assert!(side.ended(apart));
+    assert_eq!((side.engine.hub.calls.flows(), side.engine.hub.calls.open()), (1, 1));
+    assert!(side.dial(3).is_err());
+    side.engine.complete(side.now, Completion::Dialed(counted, Err("refused".into())));
+    assert!(side.ended(counted));
+    assert_eq!((side.engine.hub.calls.flows(), side.engine.hub.calls.open()), (0, 0));
+}
+
 #[test]
 fn a_name_is_looked_up_once_for_all() {
     let mut side = Side::plain();

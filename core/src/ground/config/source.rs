@@ -45,6 +45,15 @@ pub struct ScopeRule {
 /// The attributes that a rule may give.
 pub const ATTRIBUTES: [&str; 5] = ["appid", "account", "route", "realm", "appkey"];
 
+impl Source {
+    /// Where it is, as people write it: an IPv6 address in brackets.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let Source { host, port, .. } = self;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+}
+
 impl Default for Source {
     fn default() -> Source {
         Source {

@@ -121,15 +121,15 @@ impl Calls {
         self.open
     }
 
-    /// Connections that dialects have made for protocols of their own.
+    /// Connections that dialects have made for protocols of their own, but those that they bound themselves.
     #[must_use]
     pub fn flows(&self) -> u64 {
         self.flows
     }
 
-    pub(super) fn enter_flow(&mut self) {
+    pub(super) fn enter_flow(&mut self, is_counted: bool) {
         self.open += 1;
-        self.flows += 1;
+        self.flows += u64::from(is_counted);
     }
 
     /// Tells TLS of our own connections the time.
@@ -137,9 +137,9 @@ impl Calls {
         self.clock.set(wall);
     }
 
-    pub(crate) fn leave_flow(&mut self) {
+    pub(crate) fn leave_flow(&mut self, is_counted: bool) {
         self.open -= 1;
-        self.flows -= 1;
+        self.flows -= u64::from(is_counted);
     }
 
     /// Calls under way.
