@@ -170,6 +170,30 @@ fn events_of_a_missed_channel_are_not_lost() {
     );
 }
 
+/// What changes of a member before he is known makes him known; the answer about him is older.
+#[test]
+fn a_member_changes_before_he_is_known() {
+    for event in ["QueueMemberStatus", "QueueMemberPause"] {
+        let mut play = Play::new(&[]);
+        play.begin(
+            "--- QueueStatus\nEvent: QueueMember\nQueue: q\nLocation: PJSIP/1\nName: Carol\nStatus: 1\nPaused: 0\n\n",
+        );
+        play.events(&format!(
+            "Event: {event}\nQueue: q\nInterface: PJSIP/1\nMemberName: Carol\nStatus: 2\nPaused: 1"
+        ));
+        assert_eq!(
+            play.told(),
+            [
+                "agent.login agent/PJSIP/1 agent_id=PJSIP/1 agent=Carol queue=q state=INUSE",
+                "agent.paused agent/PJSIP/1 agent_id=PJSIP/1 agent=Carol queue=q state=INUSE",
+            ]
+        );
+        assert_eq!(play.finish(&[]), Vec::<String>::new());
+        play.events("Event: QueueMemberRemoved\nQueue: q\nInterface: PJSIP/1\nMemberName: Carol\nStatus: 2");
+        assert_eq!(play.told().len(), 1);
+    }
+}
+
 /// Of what is refused or not answered, nothing follows.
 #[test]
 fn the_unanswered_changes_nothing() {
