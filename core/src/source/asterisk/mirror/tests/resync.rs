@@ -194,6 +194,18 @@ fn a_member_changes_before_he_is_known() {
     }
 }
 
+/// Hold says nothing of how far a leg has come.
+#[test]
+fn a_hold_hides_no_answer() {
+    let mut play = Play::new(&[]);
+    play.events(&new_channel("1.1"));
+    play.told();
+    play.begin(&format!("{CHANNELS}{}", channel("1.1", "6", "")));
+    play.events("Event: Hold\nUniqueid: 1.1");
+    assert_eq!(play.told(), ["call.status 1.1 100>101 extension=100 status=HOLD"]);
+    assert_eq!(play.finish(&[]), ["call.connected 1.1 100>101 extension=100 reason=resync"]);
+}
+
 /// Of what is refused or not answered, nothing follows.
 #[test]
 fn the_unanswered_changes_nothing() {
