@@ -91,7 +91,9 @@ impl Mirror {
         let Some(id) = self.subject(message) else { return };
         let Some(bridge) = said(message, "BridgeUniqueid") else { return };
         self.touch(Aspect::Bridge, &id);
-        if self.channels.get(&id).is_some_and(|channel| channel.bridge.as_ref() == Some(&bridge)) {
+        // That it entered this one may have been missed, and no answer puts that right any more.
+        let is_there = |channel: &Channel| channel.bridge.as_ref() == Some(&bridge) || self.resync.is_some();
+        if self.channels.get(&id).is_some_and(is_there) {
             self.bridge(&id, None, say);
         }
     }

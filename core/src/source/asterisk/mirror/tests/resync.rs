@@ -206,6 +206,29 @@ fn a_hold_hides_no_answer() {
     assert_eq!(play.finish(&[]), ["call.connected 1.1 100>101 extension=100 reason=resync"]);
 }
 
+/// Whoever leaves a bridge that was missed is in none.
+#[test]
+fn a_missed_bridge_is_left() {
+    let mut play = Play::new(&[]);
+    for (id, bridge) in [("1.1", "b"), ("1.2", "b")] {
+        play.events(&new_channel(id));
+        play.events(&format!(
+            "Event: BridgeEnter\nUniqueid: {id}\nBridgeUniqueid: {bridge}\nBridgeType: basic"
+        ));
+    }
+    assert_eq!(play.told().len(), 3);
+    let bridges = "--- BridgeList\nEvent: BridgeListItem\nBridgeUniqueid: b\nBridgeType: basic\n\n\
+                   Event: BridgeListItem\nBridgeUniqueid: c\nBridgeType: basic\n\n--- CoreShowChannels\n";
+    play.begin(&format!(
+        "{bridges}{}{}",
+        channel("1.1", "4", "BridgeId: c"),
+        channel("1.2", "4", "BridgeId: b")
+    ));
+    play.events("Event: BridgeLeave\nUniqueid: 1.1\nBridgeUniqueid: c\nBridgeType: basic");
+    play.finish(&[]);
+    assert!(play.mirror.channels.get("1.1").is_some_and(|leg| leg.bridge.is_none() && leg.link.is_none()));
+}
+
 /// Of what is refused or not answered, nothing follows.
 #[test]
 fn the_unanswered_changes_nothing() {
