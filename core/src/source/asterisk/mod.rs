@@ -10,6 +10,9 @@ pub mod scope;
 pub mod session;
 pub mod told;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::ground::config::Source;
@@ -129,7 +132,7 @@ impl Asterisk {
         Asterisk {
             settings: settings.within(limits),
             limits: limits.clone(),
-            mirror: Mirror::new(Rules::new(&source.scope), limits.source_things as usize),
+            mirror: Mirror::new(Rules::new(&source.scope), limits),
             session: None,
             opening: None,
             allowed: None,
@@ -154,7 +157,7 @@ impl Asterisk {
     /// The actions that a resync asks for.
     #[must_use]
     pub fn questions() -> Vec<&'static str> {
-        let mut mirror = Mirror::new(Rules::default(), 1);
+        let mut mirror = Mirror::new(Rules::default(), &Limits::default());
         mirror.begin_resync();
         mirror.questions().into_iter().map(|question| question.action).collect()
     }
@@ -382,12 +385,17 @@ impl Asterisk {
 
     fn finish_resync(&mut self, now: Now) {
         let Some(resync) = self.resync.take() else { return };
-        self.is_incomplete = resync.is_lost();
+        let is_lost = resync.is_lost();
         let unanswered = resync.into_unanswered();
-        self.mirror.finish_resync(&unanswered, now, &mut self.told);
+        let missed = self.mirror.finish_resync(&unanswered, now, &mut self.told);
+        self.is_incomplete = is_lost || missed.all;
+        if missed.events > 0 {
+            self.missing.insert("flood", Some(missed.events));
+        }
         self.say_told();
         self.counted.resyncs += 1;
-        let unanswered = unanswered.into_iter().map(|question| question.action).collect();
+        let unanswered = unanswered.into_iter().map(|question| question.action);
+        let unanswered = unanswered.chain(missed.answers).collect();
         self.said.push_back(Said::Resynced { unanswered });
     }
 

@@ -25,10 +25,11 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use held::Held;
-pub use resync::Question;
+pub use resync::{Missed, Question};
 
 use super::scope::{Place, Rules};
 use super::told::{Facts, Key, Open, Told};
+use crate::ground::limits::Limits;
 use crate::ground::time::{Now, Wall};
 use crate::wire::ami::Message;
 
@@ -85,6 +86,8 @@ pub struct Mirror {
     rules: Rules,
     /// Things of each kind at most.
     most: usize,
+    /// Bytes of events at most that a resync sets aside.
+    aside_bytes: usize,
     forgotten: u64,
     channels: Held<channels::Channel>,
     /// Calls by their `Linkedid`; each has a channel at least.
@@ -132,12 +135,13 @@ impl Say<'_> {
 }
 
 impl Mirror {
-    /// A mirror of a PBX of which nothing is known, that holds `most` things of each kind.
+    /// A mirror of a PBX of which nothing is known.
     #[must_use]
-    pub fn new(rules: Rules, most: usize) -> Mirror {
+    pub fn new(rules: Rules, limits: &Limits) -> Mirror {
         Mirror {
             rules,
-            most,
+            most: limits.source_things as usize,
+            aside_bytes: limits.source_aside_bytes as usize,
             forgotten: 0,
             channels: Held::default(),
             calls: BTreeMap::new(),
@@ -284,7 +288,7 @@ impl Mirror {
     /// Notes that an event told this aspect of a thing, so that an older answer does not count.
     fn touch(&mut self, aspect: resync::Aspect, id: &str) {
         if let Some(resync) = &mut self.resync {
-            resync.touched.insert((aspect, id.into()));
+            resync.touch(aspect, id, self.most);
         }
     }
 }

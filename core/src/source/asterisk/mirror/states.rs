@@ -10,7 +10,7 @@ use crate::wire::ami::Message;
 /// A state, and whose.
 #[derive(Clone, Debug)]
 pub(super) struct State {
-    event_type: &'static str,
+    pub(super) event_type: &'static str,
     /// Resource type and id.
     pub(super) subject: String,
     facts: Facts,

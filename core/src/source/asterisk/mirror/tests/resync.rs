@@ -243,6 +243,66 @@ fn the_unanswered_changes_nothing() {
     assert_eq!(gone.len(), 3, "{gone:?}");
 }
 
+/// From an answer that is longer than what is held nothing follows, and its action is named.
+#[test]
+fn answers_beyond_what_is_held() {
+    let mut play = Play::new(&[]);
+    play.events(&new_channel("1.1"));
+    play.told();
+    play.mirror.most = 2;
+    let many: String = (2..9).map(|n| channel(&format!("1.{n}"), "4", "")).collect();
+    play.begin(&format!("{CHANNELS}{many}"));
+    let missed = play.mirror.finish_resync(&[], play.now, &mut play.out);
+    assert_eq!(missed, Missed { answers: vec!["CoreShowChannels"], ..Missed::default() });
+    assert_eq!(play.told(), Vec::<String>::new());
+    let lists: [(&str, &str, &str, usize); 4] = [
+        ("BridgeList", "BridgeListItem", "BridgeType: basic\nBridgeUniqueid", 0),
+        ("PJSIPShowContacts", "ContactList", "Uri: sip:a\nObjectName", 0),
+        ("QueueStatus", "QueueMember", "Queue: q\nLocation", 0),
+        ("DeviceStateList", "DeviceStateChange", "State: INUSE\nDevice", 2),
+    ];
+    for (action, event, key, told) in lists {
+        let mut play = Play::new(&[]);
+        play.mirror.most = 2;
+        let many: String = (1..9).map(|n| format!("Event: {event}\n{key}: PJSIP/{n}\n\n")).collect();
+        play.begin(&format!("--- {action}\n{many}"));
+        let missed = play.mirror.finish_resync(&[], play.now, &mut play.out);
+        assert_eq!(missed, Missed { answers: vec![action], ..Missed::default() });
+        assert_eq!(play.told().len(), told, "{action}");
+    }
+}
+
+/// What finds no room to wait for an answer is counted.
+#[test]
+fn events_that_cannot_wait_are_missed() {
+    let mut play = Play::new(&[]);
+    play.mirror.aside_bytes = 200;
+    play.begin(&format!("{CHANNELS}{}", channel("1.1", "4", "")));
+    for _ in 0..5 {
+        play.events("Event: DTMFEnd\nUniqueid: 1.1\nDirection: Received\nDigit: 1");
+    }
+    let missed = play.mirror.finish_resync(&[], play.now, &mut play.out);
+    assert_eq!(missed, Missed { events: 3, ..Missed::default() });
+    assert_eq!(play.told().len(), 3);
+}
+
+/// Where more happened than can be noted, no answer is known to be newer than what events told.
+#[test]
+fn nothing_follows_from_answers_to_a_flood() {
+    let mut play = Play::new(&[]);
+    play.events(&new_channel("1.1"));
+    play.told();
+    play.mirror.most = 2;
+    play.begin(CHANNELS);
+    for n in 0..100 {
+        play.events(&format!("Event: DeviceStateChange\nDevice: PJSIP/{n}\nState: INUSE"));
+    }
+    assert_eq!(play.told().len(), 100);
+    let missed = play.mirror.finish_resync(&[], play.now, &mut play.out);
+    assert_eq!(missed, Missed { all: true, ..Missed::default() });
+    assert_eq!(play.told(), Vec::<String>::new());
+}
+
 #[test]
 fn what_is_refused() {
     let mut play = Play::new(&[]);
