@@ -188,7 +188,8 @@ impl Asterisk {
         while let Some(session) = &mut self.session {
             // Lists of answers are events as well. What happens before it is up is found by the first resync.
             let (is_up, is_asking) = (self.is_up, self.resync.is_some());
-            match session.next(now.mono, &mut input, |name| is_up && (is_asking || Mirror::wants(name))) {
+            let wants = |name: &[u8]| Mirror::wants(name) || is_asking && Mirror::lists(name);
+            match session.next(now.mono, &mut input, |name| is_up && wants(name)) {
                 Heard::More => break,
                 Heard::Nothing => {}
                 Heard::Over(fault) => return Err(fault),

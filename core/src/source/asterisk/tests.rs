@@ -93,6 +93,33 @@ fn a_resync_ends() {
     assert_eq!(pbx.said()[..], [resynced(&["Agents"])]);
 }
 
+/// Events that nobody looks at take no room while answers are awaited; those that find none are a gap, and asked for.
+#[test]
+fn a_flood_during_a_resync() {
+    let mut pbx = Pbx::new(&Limits { source_aside_bytes: 300, ..Limits::default() });
+    for _ in 0..100 {
+        pbx.tell("Event: Newexten\nUniqueid: 1.1\n\n");
+    }
+    pbx.answer(
+        "CoreShowChannels",
+        "Event: CoreShowChannel\nChannel: PJSIP/100-1\nChannelState: 6\nUniqueid: 1.1\nLinkedid: 1.1",
+    );
+    for _ in 0..2 {
+        pbx.tell("Event: DTMFEnd\nUniqueid: 1.1\nDirection: Received\nDigit: 1\n\n");
+    }
+    pbx.answer_all();
+    let kinds = |said: Vec<Said>| -> Vec<&str> {
+        said.iter()
+            .filter_map(|said| if let Said::Told(told) = said { Some(told.event_type) } else { None })
+            .collect()
+    };
+    assert_eq!(pbx.asterisk.counted().skipped, 100);
+    let told = kinds(pbx.said());
+    assert_eq!(told, ["call.incoming", "call.connected", "call.dtmf", "call.dtmf"]);
+    pbx.wait(60_000);
+    assert_eq!(pbx.said(), []);
+}
+
 #[test]
 fn a_flood_that_finds_no_room_is_a_gap() {
     let mut pbx = Pbx::new(&Limits { source_aside_bytes: 300, ..Limits::default() });

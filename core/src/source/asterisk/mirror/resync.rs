@@ -39,6 +39,17 @@ const QUESTIONS: [(&str, &str); 8] = [
     ("VoicemailUsersList", "VoicemailUserEntryComplete"),
 ];
 
+/// What lists consist of, besides events that are told at other times as well.
+const ENTRIES: [&str; 7] = [
+    "Agents",
+    "BridgeListItem",
+    "ContactList",
+    "CoreShowChannel",
+    "QueueEntry",
+    "QueueMember",
+    "VoicemailUserEntry",
+];
+
 /// What of a thing an event may have told.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Aspect {
@@ -143,6 +154,13 @@ impl Mirror {
         }
         let question = |(action, end)| Question { action, fields: Vec::new(), end: Some(end) };
         QUESTIONS.into_iter().map(question).collect()
+    }
+
+    /// Whether events of that name are part of an answer.
+    #[must_use]
+    pub fn lists(event: &[u8]) -> bool {
+        let ends = QUESTIONS.into_iter().map(|(_, end)| end);
+        ENTRIES.into_iter().chain(ends).any(|name| event.eq_ignore_ascii_case(name.as_bytes()))
     }
 
     /// The questions are asked from here on.
