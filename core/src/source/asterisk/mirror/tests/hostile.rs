@@ -153,6 +153,34 @@ fn too_many_channels() {
     assert_eq!((play.mirror.channels.len(), play.mirror.forgotten()), (2, 1));
 }
 
+/// Whoever comes and goes costs the same in a room of thousands: were each to look at all others, this would take minutes.
+#[test]
+fn a_room_of_thousands() {
+    for kind in ["base", "basic"] {
+        let mut play = Play::new(&[]);
+        play.mirror.most = 5000;
+        let of = |event: &str, n: u32| {
+            format!("Event: {event}\nUniqueid: 1.{n}\nBridgeUniqueid: b\nBridgeType: {kind}")
+        };
+        for n in 0..4000 {
+            play.events(&format!(
+                "Event: Newchannel\nChannel: PJSIP/{n}-1\nChannelState: 4\nUniqueid: 1.{n}"
+            ));
+            play.events(&of("BridgeEnter", n));
+        }
+        for n in 2..4000 {
+            play.events(&of("BridgeLeave", n));
+        }
+        let mut told = play.told();
+        told.retain(|line| line.starts_with("call.link"));
+        let expected: &[&str] = match kind {
+            "basic" => &["call.link_start 1.0", "call.link_end 1.0", "call.link_start 1.0"],
+            _ => &[],
+        };
+        assert_eq!(told, expected, "{kind}");
+    }
+}
+
 #[test]
 fn wanted_events_are_sorted() {
     assert!(WANTED.is_sorted());
