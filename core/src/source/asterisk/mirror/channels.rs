@@ -197,11 +197,20 @@ impl Mirror {
         }
     }
 
-    /// Holds a channel, as one of its call.
+    /// Takes a channel in of which nothing was known.
     pub(super) fn take_in(&mut self, mut channel: Channel) {
-        if channel.role == Role::Inbound && channel.did.is_none() && self.extension(&channel).is_none() {
-            channel.did.clone_from(&channel.called.number);
-        }
+        channel.did = self.called_from_outside(&channel);
+        self.hold(channel);
+    }
+
+    /// The number that was called, if no extension did that.
+    fn called_from_outside(&self, channel: &Channel) -> Option<Box<str>> {
+        let is_outside = channel.role == Role::Inbound && self.extension(channel).is_none();
+        channel.called.number.clone().filter(|_| is_outside)
+    }
+
+    /// Holds a channel, as one of its call.
+    pub(super) fn hold(&mut self, channel: Channel) {
         self.bridges.pair(&channel);
         self.join(&channel);
         let id = channel.id.clone();
