@@ -157,8 +157,7 @@ impl Channel {
             if own.number.is_some() && (own.number != self.caller.number || own.name.is_some()) {
                 self.caller = own;
             }
-            let called = text(snapshot.exten).filter(|exten| &**exten != "s");
-            self.called.fill(Party { number: called, name: None });
+            self.called.fill(Party { number: dialled(snapshot), name: None });
         } else {
             self.called.fill(own);
             self.caller.fill(Party::of(snapshot.connected_number, snapshot.connected_name));
@@ -318,17 +317,37 @@ impl Mirror {
         let Some(snapshot) = Snapshot::of(message, "") else { return };
         let Some(id) = self.see(message, &snapshot) else { return };
         self.touch(Aspect::State, &id);
+        if snapshot.state == b"4" {
+            self.calls(&id, dialled(&snapshot));
+        }
         self.advance(&id, snapshot.state, say);
+    }
+
+    /// A channel whose way was open turns out to be that of a party who calls this number. Some technologies make it before
+    /// they say so.
+    pub(super) fn calls(&mut self, id: &str, number: Option<Box<str>>) {
+        let Some(channel) = self.channels.get_mut(id).filter(|channel| channel.role == Role::Unknown) else {
+            return;
+        };
+        channel.role = Role::Inbound;
+        channel.caller = std::mem::replace(&mut channel.called, Party { number, name: None });
+        let Some(channel) = self.channels.get(id) else { return };
+        let (did, linked) = (self.called_from_outside(channel), channel.linked.clone());
+        if let Some(call) = self.calls.get_mut(&linked)
+            && call.did.is_none()
+        {
+            call.did.clone_from(&did);
+        }
+        if let Some(channel) = self.channels.get_mut(id) {
+            channel.did = did;
+        }
     }
 
     /// Tells what follows from a channel's state (`enum ast_channel_state`), unless that was told.
     pub(super) fn advance(&mut self, id: &str, state: &[u8], say: &mut Say<'_>) {
         let Some(channel) = self.channels.get_mut(id) else { return };
         let stage = match state {
-            b"4" if channel.role == Role::Unknown => {
-                channel.role = Role::Inbound;
-                return self.start(id, say);
-            }
+            b"4" if channel.role == Role::Inbound => return self.start(id, say),
             b"5" => Stage::Ringing,
             b"6" => Stage::Up,
             _ => return,
@@ -472,6 +491,11 @@ impl Call {
             self.rule = Some(self.rule.map_or(rule, |there| there.min(rule)));
         }
     }
+}
+
+/// The number that a caller dialled; `s` stands for none.
+fn dialled(snapshot: &Snapshot<'_>) -> Option<Box<str>> {
+    text(snapshot.exten).filter(|exten| &**exten != "s")
 }
 
 fn technology(name: &str) -> &str {

@@ -308,6 +308,9 @@ impl Mirror {
         listed.sort_by_key(|(_, listed)| listed.channel.role == Role::Outbound);
         for (id, listed) in listed {
             if !resync.touches(Aspect::State, id) {
+                if listed.channel.role == Role::Inbound {
+                    self.calls(id, listed.channel.called.number.clone());
+                }
                 self.start(id, say);
                 self.advance(id, &listed.state, say);
             }
