@@ -473,7 +473,7 @@ impl Mirror {
 
     /// The extension whose hint names a device.
     pub(super) fn extension_of(&self, device: &str) -> Option<&str> {
-        self.hints.get(device).map(|extension| &**extension)
+        self.hints.extension(device)
     }
 
     pub(super) fn scope(&self, channel: &Channel) -> Vec<(&'static str, Box<str>)> {

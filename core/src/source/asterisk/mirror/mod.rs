@@ -11,6 +11,7 @@ mod channels;
 mod conferences;
 mod contacts;
 mod held;
+mod hints;
 mod kept;
 mod queues;
 mod read;
@@ -105,8 +106,7 @@ pub struct Mirror {
     contacts: Held<contacts::Contact>,
     /// The last state that was told of devices, extensions, presence and mailboxes, by kind and name.
     states: Held<Facts>,
-    /// Extensions by the device that their hint names.
-    hints: Held<Box<str>>,
+    hints: hints::Hints,
     /// Links that were restored; their legs may come later.
     links: Vec<kept::Link>,
     resync: Option<resync::Resync>,
@@ -152,7 +152,7 @@ impl Mirror {
             agents: Held::default(),
             contacts: Held::default(),
             states: Held::default(),
-            hints: Held::default(),
+            hints: hints::Hints::default(),
             links: Vec::new(),
             resync: None,
         }
@@ -274,9 +274,6 @@ impl Mirror {
         while let Some(id) = self.states.beyond(self.most) {
             self.states.take(&id);
             self.forgotten += 1;
-        }
-        while let Some(id) = self.hints.beyond(self.most) {
-            self.hints.take(&id);
         }
     }
 

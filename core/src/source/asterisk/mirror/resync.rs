@@ -287,6 +287,14 @@ impl Mirror {
                 self.set_state(state.clone(), say);
             }
         }
+        if answered("ExtensionStateList") {
+            let states = resync.states.get("extension.state").into_iter().flatten();
+            let listed: BTreeSet<&str> = states.map(|state| &*state.subject).collect();
+            self.hints.retain(|id| {
+                let subject = format!("extension/{id}");
+                listed.contains(&*subject) || resync.touches(Aspect::State, &subject)
+            });
+        }
         self.forget(say);
     }
 

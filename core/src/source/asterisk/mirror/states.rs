@@ -66,13 +66,13 @@ impl Mirror {
         Some(State { event_type: "device.state", subject: format!("device/{device}"), facts, scope })
     }
 
-    /// Learns which extension's phone a device is. A hint is devices, joined by `&`, then presence behind a comma.
+    /// Learns which extension's phone a device is.
     pub(super) fn hinted(&mut self, message: &Message<'_>) {
-        let (Some(extension), Some(hint)) = (said(message, "Exten"), said(message, "Hint")) else { return };
-        for device in hint.split(',').next().into_iter().flat_map(|devices| devices.split('&')) {
-            if !device.is_empty() && !self.hints.has(device) {
-                self.hints.put(device, extension.clone());
-            }
+        let (Some(extension), Some(hint)) = (said(message, "Exten"), message.text("Hint")) else { return };
+        let context = said(message, "Context").unwrap_or_default();
+        self.hints.put(&format!("{extension}@{context}"), hint.trim());
+        while let Some(id) = self.hints.beyond(self.most) {
+            self.hints.take(&id);
         }
     }
 

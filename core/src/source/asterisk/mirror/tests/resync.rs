@@ -303,6 +303,31 @@ fn nothing_follows_from_answers_to_a_flood() {
     assert_eq!(play.told(), Vec::<String>::new());
 }
 
+/// Whose phone a device is, the list of hints says: what it leaves out is gone.
+#[test]
+fn hints_are_learnt_anew() {
+    let list = |hints: &[(&str, &str)]| {
+        let hints = hints.iter().map(|(extension, hint)| {
+            format!("Event: ExtensionStatus\nExten: {extension}\nContext: office\nHint: {hint}\n\n")
+        });
+        format!("--- ExtensionStateList\n{}", hints.collect::<String>())
+    };
+    let mut play = Play::new(&[]);
+    play.resync(&list(&[("600", "PJSIP/100&PJSIP/101"), ("100", "PJSIP/100"), ("102", "PJSIP/102")]));
+    let of = |play: &Play| {
+        ["100", "101", "102"].map(|n| play.mirror.extension_of(&format!("PJSIP/{n}")).map(str::to_owned))
+    };
+    assert_eq!(of(&play), [Some("100".into()), Some("600".into()), Some("102".into())]);
+    // One that an event told meanwhile stays.
+    play.begin(&list(&[("103", "PJSIP/102")]));
+    play.events("Event: ExtensionStatus\nExten: 101\nContext: office\nHint: PJSIP/101\nStatusText: Idle");
+    play.finish(&[]);
+    assert_eq!(of(&play), [None, Some("101".into()), Some("103".into())]);
+    play.begin("");
+    play.finish(&["ExtensionStateList"]);
+    assert_eq!(of(&play)[2].as_deref(), Some("103"));
+}
+
 #[test]
 fn what_is_refused() {
     let mut play = Play::new(&[]);
