@@ -241,13 +241,22 @@ impl Mirror {
         let channel = self.channels.get_mut(&id)?;
         channel.see(snapshot);
         if let Some(linked) = text(snapshot.linked).filter(|linked| *linked != channel.linked) {
-            let before = std::mem::replace(&mut channel.linked, linked);
-            let channel = channel.clone();
-            self.join(&channel);
-            self.part(&before);
+            self.touch(Aspect::Life, &id);
+            self.links_up(&id, linked);
         }
         self.variables_of(message, &id);
         Some(id)
+    }
+
+    /// A known channel belongs to this call.
+    pub(super) fn links_up(&mut self, id: &str, linked: Box<str>) {
+        let Some(channel) = self.channels.get_mut(id).filter(|channel| channel.linked != linked) else {
+            return;
+        };
+        let before = std::mem::replace(&mut channel.linked, linked);
+        let channel = channel.clone();
+        self.join(&channel);
+        self.part(&before);
     }
 
     /// The channel that a message is about, if it is known.
@@ -310,6 +319,7 @@ impl Mirror {
         let (Some(id), Some(name)) = (said(message, "Uniqueid"), said(message, "Newname")) else { return };
         if let Some(channel) = self.channels.get_mut(&id) {
             channel.name = name;
+            self.touch(Aspect::Life, &id);
         }
     }
 

@@ -53,7 +53,7 @@ const ENTRIES: [&str; 7] = [
 /// What of a thing an event may have told.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Aspect {
-    /// That a channel is there, or not any more.
+    /// That a channel is there, or not any more; its name and its call.
     Life,
     /// How far a channel has come; the state of a device, an extension, a mailbox.
     State,
@@ -304,8 +304,11 @@ impl Mirror {
                 self.end_channel(&id, Facts::default(), say);
             }
         }
-        for (id, listed) in &resync.channels {
-            if !self.channels.has(id) && !resync.touches(Aspect::Life, id) {
+        for (id, listed) in resync.channels.iter().filter(|(id, _)| !resync.touches(Aspect::Life, id)) {
+            if let Some(channel) = self.channels.get_mut(id) {
+                channel.name.clone_from(&listed.channel.name);
+                self.links_up(id, listed.channel.linked.clone());
+            } else {
                 let mut channel = listed.channel.clone();
                 channel.since = Wall(say.wall.0.saturating_sub(listed.seconds.saturating_mul(1000)));
                 self.take_in(channel);

@@ -194,6 +194,28 @@ fn a_member_changes_before_he_is_known() {
     }
 }
 
+/// A channel that was renamed, or came to another call, is so for whoever missed it.
+#[test]
+fn a_known_channel_is_as_the_answer_says() {
+    let answer = "--- CoreShowChannels\nEvent: CoreShowChannel\nChannel: PJSIP/200-9\nChannelState: 4\nUniqueid: 1.2\n\
+                  Linkedid: 1.1\n\n";
+    let of = |play: &Play| {
+        let channel = play.mirror.channels.get("1.2").expect("is there");
+        (channel.name.to_string(), channel.linked.to_string(), play.mirror.calls.len())
+    };
+    let mut play = Play::new(&[]);
+    play.events(&new_channel("1.2"));
+    play.resync(answer);
+    assert_eq!(of(&play), ("PJSIP/200-9".into(), "1.1".into(), 1));
+    play.resync(answer);
+    // What an event told meanwhile is newer.
+    play.begin(answer);
+    play.events("Event: Rename\nUniqueid: 1.2\nNewname: PJSIP/300-1");
+    play.events("Event: Newstate\nUniqueid: 1.2\nChannelState: 6\nLinkedid: 1.0");
+    play.finish(&[]);
+    assert_eq!(of(&play), ("PJSIP/300-1".into(), "1.0".into(), 1));
+}
+
 /// Hold says nothing of how far a leg has come.
 #[test]
 fn a_hold_hides_no_answer() {
