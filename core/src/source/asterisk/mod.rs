@@ -65,6 +65,8 @@ pub struct Counted {
     pub dropped: u64,
     /// Resyncs that came to their end.
     pub resyncs: u64,
+    /// Things that left because there were too many of their kind.
+    pub forgotten: u64,
 }
 
 /// One PBX.
@@ -274,7 +276,11 @@ impl Asterisk {
     #[must_use]
     pub fn counted(&self) -> Counted {
         let unwanted = self.session.as_ref().map_or(0, Session::unwanted);
-        Counted { skipped: self.unwanted_before + unwanted, ..self.counted }
+        Counted {
+            skipped: self.unwanted_before + unwanted,
+            forgotten: self.mirror.forgotten(),
+            ..self.counted
+        }
     }
 
     /// Things of the PBX that are known.

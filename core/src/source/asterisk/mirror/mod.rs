@@ -105,7 +105,7 @@ pub struct Mirror {
     /// Contacts by address of record and URI.
     contacts: Held<contacts::Contact>,
     /// The last state that was told of devices, extensions, presence and mailboxes, by kind and name.
-    states: Held<Facts>,
+    states: BTreeMap<&'static str, Held<Facts>>,
     hints: hints::Hints,
     /// Links that were restored; their legs may come later.
     links: Vec<kept::Link>,
@@ -151,7 +151,7 @@ impl Mirror {
             callers: Held::default(),
             agents: Held::default(),
             contacts: Held::default(),
-            states: Held::default(),
+            states: BTreeMap::new(),
             hints: hints::Hints::default(),
             links: Vec::new(),
             resync: None,
@@ -228,7 +228,8 @@ impl Mirror {
     #[must_use]
     pub fn len(&self) -> usize {
         let calls = self.channels.len() + self.members.len() + self.recordings.len() + self.callers.len();
-        calls + self.agents.len() + self.contacts.len() + self.states.len() + self.hints.len()
+        let states: usize = self.states.values().map(Held::len).sum();
+        calls + self.agents.len() + self.contacts.len() + states + self.hints.len()
     }
 
     /// Whether nothing is held.
@@ -271,9 +272,11 @@ impl Mirror {
             self.end_contact(&id, say);
             self.forgotten += 1;
         }
-        while let Some(id) = self.states.beyond(self.most) {
-            self.states.take(&id);
-            self.forgotten += 1;
+        for states in self.states.values_mut() {
+            while let Some(id) = states.beyond(self.most) {
+                states.take(&id);
+                self.forgotten += 1;
+            }
         }
     }
 

@@ -49,8 +49,9 @@ impl Mirror {
 
     /// Tells a state that differs from the one before.
     pub(super) fn set_state(&mut self, state: State, say: &mut Say<'_>) {
-        if self.states.get(&state.subject) != Some(&state.facts) {
-            self.states.put(&state.subject, state.facts.clone());
+        let states = self.states.entry(state.event_type).or_default();
+        if states.get(&state.subject) != Some(&state.facts) {
+            states.put(&state.subject, state.facts.clone());
             say.tell(state.event_type, state.subject, state.facts, state.scope, Open::No);
         }
     }
@@ -73,6 +74,7 @@ impl Mirror {
         self.hints.put(&format!("{extension}@{context}"), hint.trim());
         while let Some(id) = self.hints.beyond(self.most) {
             self.hints.take(&id);
+            self.forgotten += 1;
         }
     }
 

@@ -153,6 +153,23 @@ fn too_many_channels() {
     assert_eq!((play.mirror.channels.len(), play.mirror.forgotten()), (2, 1));
 }
 
+/// Devices, extensions, users and mailboxes are kinds of their own: each that has room is told once.
+#[test]
+fn each_kind_of_state_has_room() {
+    let mut play = Play::new(&[]);
+    play.mirror.most = 2;
+    for _ in 0..2 {
+        for n in 0..2 {
+            play.events(&format!("Event: DeviceStateChange\nDevice: PJSIP/{n}\nState: INUSE"));
+            play.events(&format!("Event: ExtensionStatus\nExten: {n}\nContext: office\nStatusText: Idle"));
+            play.events(&format!("Event: MessageWaiting\nMailbox: {n}@default\nWaiting: 0\nNew: 0\nOld: 0"));
+        }
+    }
+    assert_eq!((play.told().len(), play.mirror.forgotten()), (6, 0));
+    play.events("Event: DeviceStateChange\nDevice: PJSIP/9\nState: INUSE");
+    assert_eq!((play.mirror.forgotten(), play.mirror.len()), (1, 6));
+}
+
 /// Whoever comes and goes costs the same in a room of thousands: were each to look at all others, this would take minutes.
 #[test]
 fn a_room_of_thousands() {
