@@ -187,7 +187,8 @@ impl Families<'_> {
             let lag = counted.lag_ms as f64 / 1_000.0;
             family.encode_family(&[("source", source.as_str())])?.encode_gauge(&lag)?;
         }
-        let counters: [(&str, &str, Value); 4] = [
+        let counters: [(&str, &str, Value); 5] = [
+            ("source_things_forgotten", "Things of a source beyond `source_things`", |s| s.forgotten),
             ("source_resyncs", "How often the state of a source was asked for", |s| s.resyncs),
             ("source_messages_skipped", "Messages of a source that nobody wants", |s| s.skipped),
             ("source_messages_dropped", "Messages of a source that could not be taken", |s| s.dropped),
@@ -358,7 +359,14 @@ mod tests {
     #[test]
     fn sources_are_counted_by_name_and_type() {
         let events = [("call.incoming", 3)].into();
-        let pbx = SourceStats { connected: 1, lag_ms: 1_250, events, lost: 2, ..SourceStats::default() };
+        let pbx = SourceStats {
+            connected: 1,
+            lag_ms: 1_250,
+            events,
+            lost: 2,
+            forgotten: 6,
+            ..SourceStats::default()
+        };
         let stats = Stats { sources: [("pbx".to_owned(), pbx)].into(), ..Stats::default() };
         let text = document(stats, "mio", 1);
         for line in [
@@ -366,6 +374,7 @@ mod tests {
             r#"offhook_source_lag_seconds{source="pbx"} 1.25"#,
             r#"offhook_source_events_total{source="pbx",type="call.incoming"} 3"#,
             r#"offhook_source_connections_lost_total{source="pbx"} 2"#,
+            r#"offhook_source_things_forgotten_total{source="pbx"} 6"#,
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }

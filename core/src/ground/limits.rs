@@ -178,6 +178,8 @@ limits! {
     source_retry_ms = 1_000, "From a connection that was lost to the next try; each further one waits twice as long, a quarter more or less.";
     source_retry_cap_ms = 60_000, "The longest such wait, and that after a refused login.";
     source_stable_ms = 60_000, "How long a connection must have been open, so that the next one that is lost is tried again soon.";
+    source_aside_bytes = 16_777_216, "Events of channels that are not known yet, while a PBX is asked what it contains. Beyond: left out, told as `source.gap`, and it is asked again.";
+    source_resync_ms = 300_000, "All answers of one resync. Beyond: what is still asked counts as unanswered, and is asked again.";
     stream_drain_ms = 2_000, "After DELETE or at a stop, the time a stream has to take what is queued.";
     shutdown_ms = 5_000, "From the signal to stop until connections that are still open are closed.";
     notes_per_s = 100, "Lines a second that peers' doings may add to the server's own log. Beyond: left out, and their number told.";

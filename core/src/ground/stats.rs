@@ -170,6 +170,8 @@ pub struct SourceStats {
     pub lost: u64,
     /// Channels and other things of it that are known.
     pub held: u64,
+    /// Such things that left because there were too many of their kind.
+    pub forgotten: u64,
 }
 
 /// Upper ends of the classes of [`WcsHookStats::latencies`], in milliseconds; what is longer is in the last one.

@@ -177,7 +177,7 @@ impl Dialect for Sources {
             let mut of = link.stats.clone();
             of.connected = u64::from(link.asterisk.is_up());
             (of.skipped, of.dropped, of.resyncs) = (counted.skipped, counted.dropped, counted.resyncs);
-            of.held = link.asterisk.held() as u64;
+            (of.held, of.forgotten) = (link.asterisk.held() as u64, counted.forgotten);
             stats.sources.insert(link.config.name.to_string(), of);
         }
     }

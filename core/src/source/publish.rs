@@ -35,8 +35,9 @@ impl Sources {
                     // What is missing for good is said once.
                     if !unanswered.is_empty() && unanswered != link.unanswered {
                         let list = unanswered.join(", ");
-                        let text =
-                            format!("no answer to {list}: not allowed to be asked, not loaded, or lost");
+                        let text = format!(
+                            "no answer to {list}: not allowed to be asked, not loaded, longer than `source_things`, or lost"
+                        );
                         link.note(hub, Level::Warn, &text);
                     }
                     link.unanswered = unanswered;

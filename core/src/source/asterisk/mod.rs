@@ -10,6 +10,9 @@ pub mod scope;
 pub mod session;
 pub mod told;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::ground::config::Source;
@@ -62,6 +65,8 @@ pub struct Counted {
     pub dropped: u64,
     /// Resyncs that came to their end.
     pub resyncs: u64,
+    /// Things that left because there were too many of their kind.
+    pub forgotten: u64,
 }
 
 /// One PBX.
@@ -129,7 +134,7 @@ impl Asterisk {
         Asterisk {
             settings: settings.within(limits),
             limits: limits.clone(),
-            mirror: Mirror::new(Rules::new(&source.scope), limits.source_things as usize),
+            mirror: Mirror::new(Rules::new(&source.scope), limits),
             session: None,
             opening: None,
             allowed: None,
@@ -154,7 +159,7 @@ impl Asterisk {
     /// The actions that a resync asks for.
     #[must_use]
     pub fn questions() -> Vec<&'static str> {
-        let mut mirror = Mirror::new(Rules::default(), 1);
+        let mut mirror = Mirror::new(Rules::default(), &Limits::default());
         mirror.begin_resync();
         mirror.questions().into_iter().map(|question| question.action).collect()
     }
@@ -185,7 +190,8 @@ impl Asterisk {
         while let Some(session) = &mut self.session {
             // Lists of answers are events as well. What happens before it is up is found by the first resync.
             let (is_up, is_asking) = (self.is_up, self.resync.is_some());
-            match session.next(now.mono, &mut input, |name| is_up && (is_asking || Mirror::wants(name))) {
+            let wants = |name: &[u8]| Mirror::wants(name) || is_asking && Mirror::lists(name);
+            match session.next(now.mono, &mut input, |name| is_up && wants(name)) {
                 Heard::More => break,
                 Heard::Nothing => {}
                 Heard::Over(fault) => return Err(fault),
@@ -270,7 +276,11 @@ impl Asterisk {
     #[must_use]
     pub fn counted(&self) -> Counted {
         let unwanted = self.session.as_ref().map_or(0, Session::unwanted);
-        Counted { skipped: self.unwanted_before + unwanted, ..self.counted }
+        Counted {
+            skipped: self.unwanted_before + unwanted,
+            forgotten: self.mirror.forgotten(),
+            ..self.counted
+        }
     }
 
     /// Things of the PBX that are known.
@@ -382,12 +392,17 @@ impl Asterisk {
 
     fn finish_resync(&mut self, now: Now) {
         let Some(resync) = self.resync.take() else { return };
-        self.is_incomplete = resync.is_lost();
+        let is_lost = resync.is_lost();
         let unanswered = resync.into_unanswered();
-        self.mirror.finish_resync(&unanswered, now, &mut self.told);
+        let missed = self.mirror.finish_resync(&unanswered, now, &mut self.told);
+        self.is_incomplete = is_lost || missed.all;
+        if missed.events > 0 {
+            self.missing.insert("flood", Some(missed.events));
+        }
         self.say_told();
         self.counted.resyncs += 1;
-        let unanswered = unanswered.into_iter().map(|question| question.action).collect();
+        let unanswered = unanswered.into_iter().map(|question| question.action);
+        let unanswered = unanswered.chain(missed.answers).collect();
         self.said.push_back(Said::Resynced { unanswered });
     }
 

@@ -30,6 +30,8 @@ pub struct Resync {
     /// Questions that may still be asked.
     room: u64,
     answer_ms: u64,
+    /// When it has taken too long as a whole, however much is still answered.
+    until: Mono,
     /// When all that is still asked counts as unanswered.
     due: Mono,
 }
@@ -51,6 +53,7 @@ impl Resync {
             is_lost: false,
             room: limits.source_questions,
             answer_ms: limits.source_answer_ms,
+            until: now.plus_ms(limits.source_resync_ms),
             due: now,
         };
         resync.ask(mirror, session, allowed, now);
@@ -130,6 +133,7 @@ impl Resync {
     /// Nothing was read so far: patience begins here.
     pub fn wait(&mut self, now: Mono) {
         self.due = now.plus_ms(self.answer_ms);
+        self.until = self.until.max(self.due);
     }
 
     /// Whether answers are missing that may come another time.
@@ -138,10 +142,10 @@ impl Resync {
         self.is_lost
     }
 
-    /// When it is given up, unless something is answered before.
+    /// When it is given up; earlier answers put that off, though not for ever.
     #[must_use]
-    pub const fn due(&self) -> Mono {
-        self.due
+    pub fn due(&self) -> Mono {
+        self.due.min(self.until)
     }
 
     /// The questions that were refused, lost or never asked.

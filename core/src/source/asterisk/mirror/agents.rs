@@ -71,10 +71,14 @@ impl Mirror {
         self.end_agent(&agent.id(), Facts::default(), say);
     }
 
+    /// The event says all of a member. One that nobody has told of yet may be known by it while a resync runs, as by the
+    /// answer that is older.
     pub(super) fn member_changed(&mut self, message: &Message<'_>, say: &mut Say<'_>) {
         let Some(agent) = Agent::member(message) else { return };
-        self.touch(Aspect::Agent, &agent.id());
-        self.change_agent(agent, say);
+        if self.resync.is_some() || self.agents.has(&agent.id()) {
+            self.touch(Aspect::Agent, &agent.id());
+            self.begin_agent(agent, say);
+        }
     }
 
     pub(super) fn agent_logged_in(&mut self, message: &Message<'_>, say: &mut Say<'_>) {
@@ -104,7 +108,7 @@ impl Mirror {
     }
 
     /// Tells what differs from what was told.
-    pub(super) fn change_agent(&mut self, agent: Agent, say: &mut Say<'_>) {
+    fn change_agent(&mut self, agent: Agent, say: &mut Say<'_>) {
         let id = agent.id();
         let Some(before) = self.agents.get(&id).cloned() else { return };
         if agent.paused != before.paused {

@@ -29,6 +29,12 @@ struct Bridge {
     members: Ids,
 }
 
+/// Legs that are linked, if no other is with them.
+const COUPLE: usize = 2;
+
+/// Legs that may be linked with others once the halves of a Local channel between them are gone.
+const PARTY: usize = 16;
+
 /// Whether members of such a bridge talk with each other as parties of a call (`BridgeType`).
 pub(super) fn links(kind: &[u8]) -> bool {
     [&b"basic"[..], b"stasis"].contains(&kind)
@@ -91,7 +97,9 @@ impl Mirror {
         let Some(id) = self.subject(message) else { return };
         let Some(bridge) = said(message, "BridgeUniqueid") else { return };
         self.touch(Aspect::Bridge, &id);
-        if self.channels.get(&id).is_some_and(|channel| channel.bridge.as_ref() == Some(&bridge)) {
+        // That it entered this one may have been missed, and no answer puts that right any more.
+        let is_there = |channel: &Channel| channel.bridge.as_ref() == Some(&bridge) || self.resync.is_some();
+        if self.channels.get(&id).is_some_and(is_there) {
             self.bridge(&id, None, say);
         }
     }
@@ -121,7 +129,7 @@ impl Mirror {
         let halves = ["LocalOneUniqueid", "LocalTwoUniqueid"].map(|key| said(message, key));
         let Some(id) = halves[0].clone().filter(|id| self.channels.has(id)) else { return };
         let bridges = halves.iter().flatten().filter_map(|id| self.channels.get(id)?.bridge.as_ref());
-        let legs: Ids = bridges.flat_map(|bridge| self.reach(bridge).0).collect();
+        let legs: Ids = bridges.flat_map(|bridge| self.reach(bridge, PARTY)).collect();
         self.bridges.moving.insert(id, legs);
     }
 
@@ -141,38 +149,44 @@ impl Mirror {
 
     /// Puts a channel into a bridge or takes it out of its own, and tells who is linked and who is not any more.
     pub(super) fn bridge(&mut self, id: &str, to: Option<(&str, bool)>, say: &mut Say<'_>) {
-        let Some(channel) = self.channels.get_mut(id) else { return };
-        let from = std::mem::replace(&mut channel.bridge, to.map(|(bridge, _)| bridge.into()));
-        let linked = channel.link.as_ref().map(|(other, _)| other.clone());
-        let mut affected: Ids = linked.into_iter().collect();
+        let Some(channel) = self.channels.get(id) else { return };
+        let from = channel.bridge.clone();
+        let mut affected: Ids = channel.link.iter().map(|(other, _)| other.clone()).collect();
         affected.insert(id.into());
-        if let Some(bridge) = &from {
-            affected.extend(self.reach(bridge).0);
-            if let Some(there) = self.bridges.bridges.get_mut(bridge) {
-                there.members.remove(id);
-                if there.members.is_empty() {
-                    self.bridges.bridges.remove(bridge);
-                }
+        // What parts or comes together: both bridges, and the one behind the channel if it is half of a Local one.
+        let behind = self.bridges.other(channel).and_then(|other| self.channels.get(other)?.bridge.clone());
+        let to_bridge = to.map(|(bridge, _)| bridge.into());
+        let bridges: Vec<Box<str>> = from.iter().cloned().chain(to_bridge.clone()).chain(behind).collect();
+        affected.extend(bridges.iter().flat_map(|bridge| self.reach(bridge, COUPLE)));
+        if let Some(channel) = self.channels.get_mut(id) {
+            channel.bridge = to_bridge;
+        }
+        if let Some(bridge) = &from
+            && let Some(there) = self.bridges.bridges.get_mut(bridge)
+        {
+            there.members.remove(id);
+            if there.members.is_empty() {
+                self.bridges.bridges.remove(bridge);
             }
         }
         if let Some((bridge, links)) = to {
             let there = self.bridges.bridges.entry(bridge.into()).or_default();
             there.links |= links;
             there.members.insert(id.into());
-            affected.extend(self.reach(bridge).0);
         }
+        affected.extend(bridges.iter().flat_map(|bridge| self.reach(bridge, COUPLE)));
         self.relink(&affected, say);
     }
 
-    /// The legs that are together with those of a bridge, and whether all bridges on the way link.
-    fn reach(&self, bridge: &str) -> (Ids, bool) {
-        let (mut legs, mut seen, mut links) = (Ids::new(), BTreeSet::new(), true);
+    /// The legs that are together with those of a bridge, where all bridges on the way link; none if there are more than
+    /// `most`, so that nobody goes through a conference whenever somebody comes.
+    fn reach(&self, bridge: &str, most: usize) -> Ids {
+        let (mut legs, mut seen) = (Ids::new(), BTreeSet::new());
         let mut next = vec![bridge];
         while let Some(bridge) = next.pop() {
             let Some(there) = self.bridges.bridges.get(bridge).filter(|_| seen.insert(bridge)) else {
                 continue;
             };
-            links &= there.links;
             for id in &there.members {
                 let Some(channel) = self.channels.get(id) else { continue };
                 if channel.is_leg() {
@@ -180,16 +194,18 @@ impl Mirror {
                 } else if let Some(other) = self.bridges.other(channel) {
                     next.extend(self.channels.get(other).and_then(|other| other.bridge.as_deref()));
                 }
+                if !there.links || legs.len() > most {
+                    return Ids::new();
+                }
             }
         }
-        (legs, links)
+        legs
     }
 
     /// Who a leg talks with, if there is exactly one.
     fn partner(&self, id: &str) -> Option<Box<str>> {
-        let (legs, links) = self.reach(self.channels.get(id)?.bridge.as_deref()?);
-        let mut others = legs.into_iter().filter(|leg| **leg != *id);
-        others.next().filter(|_| links && others.next().is_none())
+        let legs = self.reach(self.channels.get(id)?.bridge.as_deref()?, COUPLE);
+        legs.into_iter().find(|leg| **leg != *id)
     }
 
     /// Tells the links that are over, then those that begin.

@@ -2,7 +2,6 @@
 
 use super::channels::{Dial, Role};
 use super::read::{number, said, text};
-use super::resync::Aspect;
 use super::snapshot::Snapshot;
 use super::{Facts, Mirror, Open, Say};
 use crate::wire::ami::Message;
@@ -68,7 +67,6 @@ impl Mirror {
     /// the party that has the leg put the other one on hold.
     pub(super) fn held(&mut self, message: &Message<'_>, held: bool, say: &mut Say<'_>) {
         let Some(id) = self.subject(message) else { return };
-        self.touch(Aspect::State, &id);
         let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.told) else { return };
         // A transfer takes everybody off hold, whether or not they were.
         if channel.on_hold == held {

@@ -157,8 +157,7 @@ impl Channel {
             if own.number.is_some() && (own.number != self.caller.number || own.name.is_some()) {
                 self.caller = own;
             }
-            let called = text(snapshot.exten).filter(|exten| &**exten != "s");
-            self.called.fill(Party { number: called, name: None });
+            self.called.fill(Party { number: dialled(snapshot), name: None });
         } else {
             self.called.fill(own);
             self.caller.fill(Party::of(snapshot.connected_number, snapshot.connected_name));
@@ -197,11 +196,20 @@ impl Mirror {
         }
     }
 
-    /// Holds a channel, as one of its call.
+    /// Takes a channel in of which nothing was known.
     pub(super) fn take_in(&mut self, mut channel: Channel) {
-        if channel.role == Role::Inbound && channel.did.is_none() && self.extension(&channel).is_none() {
-            channel.did.clone_from(&channel.called.number);
-        }
+        channel.did = self.called_from_outside(&channel);
+        self.hold(channel);
+    }
+
+    /// The number that was called, if no extension did that.
+    fn called_from_outside(&self, channel: &Channel) -> Option<Box<str>> {
+        let is_outside = channel.role == Role::Inbound && self.extension(channel).is_none();
+        channel.called.number.clone().filter(|_| is_outside)
+    }
+
+    /// Holds a channel, as one of its call.
+    pub(super) fn hold(&mut self, channel: Channel) {
         self.bridges.pair(&channel);
         self.join(&channel);
         let id = channel.id.clone();
@@ -233,13 +241,22 @@ impl Mirror {
         let channel = self.channels.get_mut(&id)?;
         channel.see(snapshot);
         if let Some(linked) = text(snapshot.linked).filter(|linked| *linked != channel.linked) {
-            let before = std::mem::replace(&mut channel.linked, linked);
-            let channel = channel.clone();
-            self.join(&channel);
-            self.part(&before);
+            self.touch(Aspect::Life, &id);
+            self.links_up(&id, linked);
         }
         self.variables_of(message, &id);
         Some(id)
+    }
+
+    /// A known channel belongs to this call.
+    pub(super) fn links_up(&mut self, id: &str, linked: Box<str>) {
+        let Some(channel) = self.channels.get_mut(id).filter(|channel| channel.linked != linked) else {
+            return;
+        };
+        let before = std::mem::replace(&mut channel.linked, linked);
+        let channel = channel.clone();
+        self.join(&channel);
+        self.part(&before);
     }
 
     /// The channel that a message is about, if it is known.
@@ -302,6 +319,7 @@ impl Mirror {
         let (Some(id), Some(name)) = (said(message, "Uniqueid"), said(message, "Newname")) else { return };
         if let Some(channel) = self.channels.get_mut(&id) {
             channel.name = name;
+            self.touch(Aspect::Life, &id);
         }
     }
 
@@ -309,17 +327,37 @@ impl Mirror {
         let Some(snapshot) = Snapshot::of(message, "") else { return };
         let Some(id) = self.see(message, &snapshot) else { return };
         self.touch(Aspect::State, &id);
+        if snapshot.state == b"4" {
+            self.calls(&id, dialled(&snapshot));
+        }
         self.advance(&id, snapshot.state, say);
+    }
+
+    /// A channel whose way was open turns out to be that of a party who calls this number. Some technologies make it before
+    /// they say so.
+    pub(super) fn calls(&mut self, id: &str, number: Option<Box<str>>) {
+        let Some(channel) = self.channels.get_mut(id).filter(|channel| channel.role == Role::Unknown) else {
+            return;
+        };
+        channel.role = Role::Inbound;
+        channel.caller = std::mem::replace(&mut channel.called, Party { number, name: None });
+        let Some(channel) = self.channels.get(id) else { return };
+        let (did, linked) = (self.called_from_outside(channel), channel.linked.clone());
+        if let Some(call) = self.calls.get_mut(&linked)
+            && call.did.is_none()
+        {
+            call.did.clone_from(&did);
+        }
+        if let Some(channel) = self.channels.get_mut(id) {
+            channel.did = did;
+        }
     }
 
     /// Tells what follows from a channel's state (`enum ast_channel_state`), unless that was told.
     pub(super) fn advance(&mut self, id: &str, state: &[u8], say: &mut Say<'_>) {
         let Some(channel) = self.channels.get_mut(id) else { return };
         let stage = match state {
-            b"4" if channel.role == Role::Unknown => {
-                channel.role = Role::Inbound;
-                return self.start(id, say);
-            }
+            b"4" if channel.role == Role::Inbound => return self.start(id, say),
             b"5" => Stage::Ringing,
             b"6" => Stage::Up,
             _ => return,
@@ -445,7 +483,7 @@ impl Mirror {
 
     /// The extension whose hint names a device.
     pub(super) fn extension_of(&self, device: &str) -> Option<&str> {
-        self.hints.get(device).map(|extension| &**extension)
+        self.hints.extension(device)
     }
 
     pub(super) fn scope(&self, channel: &Channel) -> Vec<(&'static str, Box<str>)> {
@@ -463,6 +501,11 @@ impl Call {
             self.rule = Some(self.rule.map_or(rule, |there| there.min(rule)));
         }
     }
+}
+
+/// The number that a caller dialled; `s` stands for none.
+fn dialled(snapshot: &Snapshot<'_>) -> Option<Box<str>> {
+    text(snapshot.exten).filter(|exten| &**exten != "s")
 }
 
 fn technology(name: &str) -> &str {

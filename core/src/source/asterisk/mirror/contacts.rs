@@ -69,7 +69,14 @@ impl Mirror {
     pub(super) fn set_contact(&mut self, mut contact: Contact, say: &mut Say<'_>) {
         let id = contact.id();
         let before = self.contacts.get(&id);
-        let event = if before.is_some() { "refreshed" } else { "registered" };
+        // That a phone answers, or does not any more, is no event of its registration.
+        let event = match before {
+            None => Some("registered"),
+            Some(before) if contact.expires.is_some() && contact.expires != before.expires => {
+                Some("refreshed")
+            }
+            Some(_) => None,
+        };
         // Events say less than lists.
         if let Some(before) = before {
             contact.agent = contact.agent.or_else(|| before.agent.clone());
@@ -86,12 +93,25 @@ impl Mirror {
     pub(super) fn end_contact(&mut self, id: &str, say: &mut Say<'_>) {
         if let Some(mut contact) = self.contacts.take(id) {
             contact.status = None;
-            self.tell_contact(&contact, "terminated", "unregistered", Open::Closes(key("contact", id)), say);
+            self.tell_contact(
+                &contact,
+                "terminated",
+                Some("unregistered"),
+                Open::Closes(key("contact", id)),
+                say,
+            );
         }
     }
 
     /// Tells a contact in the words of the reg event package (RFC 3680 section 4.1).
-    fn tell_contact(&self, contact: &Contact, state: &str, event: &str, open: Open, say: &mut Say<'_>) {
+    fn tell_contact(
+        &self,
+        contact: &Contact,
+        state: &str,
+        event: Option<&str>,
+        open: Open,
+        say: &mut Say<'_>,
+    ) {
         let others = !self.contacts.under(&format!("{}/", contact.aor)).is_empty();
         let device = format!("PJSIP/{}", contact.endpoint.as_deref().unwrap_or(&contact.aor));
         let left =

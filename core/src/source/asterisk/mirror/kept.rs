@@ -59,7 +59,7 @@ impl Mirror {
     /// Takes back what was kept, as told; a resync then decides whether it still is. What cannot be read is left out.
     pub fn restore(&mut self, kept: &[u8]) {
         match serde_json::from_slice(kept) {
-            Ok(Kept::Call(channel)) if !self.channels.has(&channel.id) => self.take_in(*channel),
+            Ok(Kept::Call(channel)) if !self.channels.has(&channel.id) => self.hold(*channel),
             Ok(Kept::Link(link)) => self.links.push(link),
             Ok(Kept::Conference(member)) => {
                 self.members.put(&super::within(&member.channel, &member.conference), member);

@@ -11,6 +11,7 @@ mod channels;
 mod conferences;
 mod contacts;
 mod held;
+mod hints;
 mod kept;
 mod queues;
 mod read;
@@ -25,10 +26,11 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use held::Held;
-pub use resync::Question;
+pub use resync::{Missed, Question};
 
 use super::scope::{Place, Rules};
 use super::told::{Facts, Key, Open, Told};
+use crate::ground::limits::Limits;
 use crate::ground::time::{Now, Wall};
 use crate::wire::ami::Message;
 
@@ -85,6 +87,8 @@ pub struct Mirror {
     rules: Rules,
     /// Things of each kind at most.
     most: usize,
+    /// Bytes of events at most that a resync sets aside.
+    aside_bytes: usize,
     forgotten: u64,
     channels: Held<channels::Channel>,
     /// Calls by their `Linkedid`; each has a channel at least.
@@ -101,9 +105,8 @@ pub struct Mirror {
     /// Contacts by address of record and URI.
     contacts: Held<contacts::Contact>,
     /// The last state that was told of devices, extensions, presence and mailboxes, by kind and name.
-    states: Held<Facts>,
-    /// Extensions by the device that their hint names.
-    hints: Held<Box<str>>,
+    states: BTreeMap<&'static str, Held<Facts>>,
+    hints: hints::Hints,
     /// Links that were restored; their legs may come later.
     links: Vec<kept::Link>,
     resync: Option<resync::Resync>,
@@ -132,12 +135,13 @@ impl Say<'_> {
 }
 
 impl Mirror {
-    /// A mirror of a PBX of which nothing is known, that holds `most` things of each kind.
+    /// A mirror of a PBX of which nothing is known.
     #[must_use]
-    pub fn new(rules: Rules, most: usize) -> Mirror {
+    pub fn new(rules: Rules, limits: &Limits) -> Mirror {
         Mirror {
             rules,
-            most,
+            most: limits.source_things as usize,
+            aside_bytes: limits.source_aside_bytes as usize,
             forgotten: 0,
             channels: Held::default(),
             calls: BTreeMap::new(),
@@ -147,8 +151,8 @@ impl Mirror {
             callers: Held::default(),
             agents: Held::default(),
             contacts: Held::default(),
-            states: Held::default(),
-            hints: Held::default(),
+            states: BTreeMap::new(),
+            hints: hints::Hints::default(),
             links: Vec::new(),
             resync: None,
         }
@@ -224,7 +228,8 @@ impl Mirror {
     #[must_use]
     pub fn len(&self) -> usize {
         let calls = self.channels.len() + self.members.len() + self.recordings.len() + self.callers.len();
-        calls + self.agents.len() + self.contacts.len() + self.states.len() + self.hints.len()
+        let states: usize = self.states.values().map(Held::len).sum();
+        calls + self.agents.len() + self.contacts.len() + states + self.hints.len()
     }
 
     /// Whether nothing is held.
@@ -267,12 +272,11 @@ impl Mirror {
             self.end_contact(&id, say);
             self.forgotten += 1;
         }
-        while let Some(id) = self.states.beyond(self.most) {
-            self.states.take(&id);
-            self.forgotten += 1;
-        }
-        while let Some(id) = self.hints.beyond(self.most) {
-            self.hints.take(&id);
+        for states in self.states.values_mut() {
+            while let Some(id) = states.beyond(self.most) {
+                states.take(&id);
+                self.forgotten += 1;
+            }
         }
     }
 
@@ -284,7 +288,7 @@ impl Mirror {
     /// Notes that an event told this aspect of a thing, so that an older answer does not count.
     fn touch(&mut self, aspect: resync::Aspect, id: &str) {
         if let Some(resync) = &mut self.resync {
-            resync.touched.insert((aspect, id.into()));
+            resync.touch(aspect, id, self.most);
         }
     }
 }

@@ -39,10 +39,21 @@ const QUESTIONS: [(&str, &str); 8] = [
     ("VoicemailUsersList", "VoicemailUserEntryComplete"),
 ];
 
+/// What lists consist of, besides events that are told at other times as well.
+const ENTRIES: [&str; 7] = [
+    "Agents",
+    "BridgeListItem",
+    "ContactList",
+    "CoreShowChannel",
+    "QueueEntry",
+    "QueueMember",
+    "VoicemailUserEntry",
+];
+
 /// What of a thing an event may have told.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Aspect {
-    /// That a channel is there, or not any more.
+    /// That a channel is there, or not any more; its name and its call.
     Life,
     /// How far a channel has come; the state of a device, an extension, a mailbox.
     State,
@@ -60,17 +71,41 @@ pub(super) enum Aspect {
 pub(super) struct Resync {
     /// Some answer came.
     answered: bool,
-    pub(super) touched: BTreeSet<(Aspect, Box<str>)>,
+    touched: BTreeSet<(Aspect, Box<str>)>,
+    /// Events told more than could be noted, so that no answer is known to be newer.
+    blurred: bool,
+    /// The actions whose answers are longer than what is held.
+    beyond: BTreeSet<&'static str>,
     /// Whether a bridge links its members.
     bridges: BTreeMap<Box<str>, bool>,
     channels: BTreeMap<Box<str>, Listed>,
     callers: Vec<(Box<str>, Box<str>)>,
     agents: Vec<Agent>,
     contacts: Vec<Contact>,
-    states: Vec<State>,
+    states: BTreeMap<&'static str, Vec<State>>,
     /// Events of channels that are not known, as they came: an answer may make them known.
     aside: Vec<Box<[u8]>>,
+    aside_bytes: usize,
+    /// Such events that found no room.
+    missed: u64,
 }
+
+/// What a resync could not take.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Missed {
+    /// Actions whose answers were longer than what is held: nothing follows from them.
+    pub answers: Vec<&'static str>,
+    /// So much happened meanwhile that nothing follows from any answer; another time it may.
+    pub all: bool,
+    /// Events that were to wait for an answer, and found no room.
+    pub events: u64,
+}
+
+/// What is noted of each thing that events touch, more or less.
+const ASPECTS: usize = 8;
+
+/// What an event that is set aside takes besides its bytes.
+const ASIDE_BYTES: usize = 32;
 
 /// A channel of an answer.
 #[derive(Debug)]
@@ -83,6 +118,28 @@ struct Listed {
 }
 
 impl Resync {
+    /// Notes that an event told this aspect of a thing.
+    pub(super) fn touch(&mut self, aspect: Aspect, id: &str, most: usize) {
+        if self.touched.len() < most.saturating_mul(ASPECTS) {
+            self.touched.insert((aspect, id.into()));
+        } else {
+            self.blurred |= !self.touches(aspect, id);
+        }
+    }
+
+    /// How many of its kind are there already.
+    fn gathered(&self, answer: &Answer) -> usize {
+        match answer {
+            Answer::Refused => 0,
+            Answer::Channel(_) => self.channels.len(),
+            Answer::Bridge(..) => self.bridges.len(),
+            Answer::Caller(..) => self.callers.len(),
+            Answer::Agent(_) => self.agents.len(),
+            Answer::Contact(_) => self.contacts.len(),
+            Answer::State(state) => self.states.get(state.event_type).map_or(0, Vec::len),
+        }
+    }
+
     fn touches(&self, aspect: Aspect, id: &str) -> bool {
         self.touched.contains(&(aspect, id.into()))
     }
@@ -99,6 +156,13 @@ impl Mirror {
         QUESTIONS.into_iter().map(question).collect()
     }
 
+    /// Whether events of that name are part of an answer.
+    #[must_use]
+    pub fn lists(event: &[u8]) -> bool {
+        let ends = QUESTIONS.into_iter().map(|(_, end)| end);
+        ENTRIES.into_iter().chain(ends).any(|name| event.eq_ignore_ascii_case(name.as_bytes()))
+    }
+
     /// The questions are asked from here on.
     pub fn begin_resync(&mut self) {
         self.resync = Some(Resync::default());
@@ -113,6 +177,10 @@ impl Mirror {
         let said_of = self.read_answer(question, message);
         let Some(resync) = &mut self.resync else { return true };
         resync.answered = true;
+        if said_of.as_ref().is_some_and(|answer| resync.gathered(answer) >= self.most) {
+            resync.beyond.insert(question.action);
+            return true;
+        }
         match said_of {
             Some(Answer::Refused) => return false,
             Some(Answer::Channel(listed)) => {
@@ -124,7 +192,7 @@ impl Mirror {
             Some(Answer::Caller(queue, channel)) => resync.callers.push((queue, channel)),
             Some(Answer::Agent(agent)) => resync.agents.push(agent),
             Some(Answer::Contact(contact)) => resync.contacts.push(contact),
-            Some(Answer::State(state)) => resync.states.push(state),
+            Some(Answer::State(state)) => resync.states.entry(state.event_type).or_default().push(state),
             None => {}
         }
         true
@@ -169,45 +237,65 @@ impl Mirror {
 
     /// While answers come, keeps an event of a channel that is not known for later; `false` if this is none.
     pub(super) fn set_aside(&mut self, event: &[u8], message: &Message<'_>) -> bool {
-        // So many that they take no more room than what is held.
-        let room = self.most / 16;
-        let Some(resync) = self.resync.as_mut().filter(|resync| resync.aside.len() < room) else {
-            return false;
-        };
+        let Some(resync) = self.resync.as_mut().filter(|_| Mirror::wants(event)) else { return false };
         let unknown = |key| said(message, key).is_some_and(|id| !self.channels.has(&id));
         let lives = ![&b"Newchannel"[..], b"Hangup"].contains(&event);
         let is_aside = lives && ["Uniqueid", "DestUniqueid", "TransfereeUniqueid"].into_iter().any(unknown);
-        if is_aside {
+        let bytes = resync.aside_bytes + message.block().len() + ASIDE_BYTES;
+        if is_aside && bytes <= self.aside_bytes {
+            resync.aside_bytes = bytes;
             resync.aside.push(message.block().into());
+        } else if is_aside {
+            resync.missed += 1;
         }
         is_aside
     }
 
-    /// All answers are there, but those of `unanswered`, of which nothing follows. Says what was missed.
-    pub fn finish_resync(&mut self, unanswered: &[Question], now: Now, out: &mut Vec<Told>) {
-        let Some(resync) = self.resync.take() else { return };
-        let say = &mut Say { out, wall: now.wall, reason: Some("resync") };
-        let answered = |action: &str| !unanswered.iter().any(|question| question.action == action);
+    /// All answers are there, but those of `unanswered`, of which nothing follows. Tells what was missed, and returns what
+    /// still is.
+    pub fn finish_resync(&mut self, unanswered: &[Question], now: Now, out: &mut Vec<Told>) -> Missed {
+        let Some(mut resync) = self.resync.take() else { return Missed::default() };
+        if !resync.blurred {
+            self.compare(&resync, unanswered, &mut Say { out, wall: now.wall, reason: Some("resync") });
+        }
+        for block in std::mem::take(&mut resync.aside) {
+            self.apply(&Message::of(&block), now, out);
+        }
+        Missed { answers: resync.beyond.into_iter().collect(), all: resync.blurred, events: resync.missed }
+    }
+
+    /// Tells in what the answers differ from what was told.
+    fn compare(&mut self, resync: &Resync, unanswered: &[Question], say: &mut Say<'_>) {
+        let answered = |action: &str| {
+            !unanswered.iter().any(|question| question.action == action) && !resync.beyond.contains(action)
+        };
         if answered("CoreShowChannels") {
-            self.channels_missed(&resync, answered("BridgeList"), say);
+            self.channels_missed(resync, answered("BridgeList"), say);
         }
         if answered("QueueStatus") {
-            self.callers_missed(&resync, say);
-            self.agents_missed(&resync, |agent| agent.queue.is_some(), say);
+            self.callers_missed(resync, say);
+            self.agents_missed(resync, |agent| agent.queue.is_some(), say);
         }
         if answered("Agents") {
-            self.agents_missed(&resync, |agent| agent.queue.is_none(), say);
+            self.agents_missed(resync, |agent| agent.queue.is_none(), say);
         }
         if answered("PJSIPShowContacts") {
-            self.contacts_missed(&resync, say);
+            self.contacts_missed(resync, say);
         }
-        for state in resync.states.iter().filter(|state| !resync.touches(Aspect::State, &state.subject)) {
-            self.set_state(state.clone(), say);
+        for state in resync.states.values().flatten() {
+            if !resync.touches(Aspect::State, &state.subject) {
+                self.set_state(state.clone(), say);
+            }
+        }
+        if answered("ExtensionStateList") {
+            let states = resync.states.get("extension.state").into_iter().flatten();
+            let listed: BTreeSet<&str> = states.map(|state| &*state.subject).collect();
+            self.hints.retain(|id| {
+                let subject = format!("extension/{id}");
+                listed.contains(&*subject) || resync.touches(Aspect::State, &subject)
+            });
         }
         self.forget(say);
-        for block in &resync.aside {
-            self.apply(&Message::of(block), now, out);
-        }
     }
 
     fn channels_missed(&mut self, resync: &Resync, with_bridges: bool, say: &mut Say<'_>) {
@@ -216,8 +304,11 @@ impl Mirror {
                 self.end_channel(&id, Facts::default(), say);
             }
         }
-        for (id, listed) in &resync.channels {
-            if !self.channels.has(id) && !resync.touches(Aspect::Life, id) {
+        for (id, listed) in resync.channels.iter().filter(|(id, _)| !resync.touches(Aspect::Life, id)) {
+            if let Some(channel) = self.channels.get_mut(id) {
+                channel.name.clone_from(&listed.channel.name);
+                self.links_up(id, listed.channel.linked.clone());
+            } else {
                 let mut channel = listed.channel.clone();
                 channel.since = Wall(say.wall.0.saturating_sub(listed.seconds.saturating_mul(1000)));
                 self.take_in(channel);
@@ -228,6 +319,9 @@ impl Mirror {
         listed.sort_by_key(|(_, listed)| listed.channel.role == Role::Outbound);
         for (id, listed) in listed {
             if !resync.touches(Aspect::State, id) {
+                if listed.channel.role == Role::Inbound {
+                    self.calls(id, listed.channel.called.number.clone());
+                }
                 self.start(id, say);
                 self.advance(id, &listed.state, say);
             }

@@ -10,7 +10,7 @@ use crate::wire::ami::Message;
 /// A state, and whose.
 #[derive(Clone, Debug)]
 pub(super) struct State {
-    event_type: &'static str,
+    pub(super) event_type: &'static str,
     /// Resource type and id.
     pub(super) subject: String,
     facts: Facts,
@@ -49,8 +49,9 @@ impl Mirror {
 
     /// Tells a state that differs from the one before.
     pub(super) fn set_state(&mut self, state: State, say: &mut Say<'_>) {
-        if self.states.get(&state.subject) != Some(&state.facts) {
-            self.states.put(&state.subject, state.facts.clone());
+        let states = self.states.entry(state.event_type).or_default();
+        if states.get(&state.subject) != Some(&state.facts) {
+            states.put(&state.subject, state.facts.clone());
             say.tell(state.event_type, state.subject, state.facts, state.scope, Open::No);
         }
     }
@@ -66,13 +67,14 @@ impl Mirror {
         Some(State { event_type: "device.state", subject: format!("device/{device}"), facts, scope })
     }
 
-    /// Learns which extension's phone a device is. A hint is devices, joined by `&`, then presence behind a comma.
+    /// Learns which extension's phone a device is.
     pub(super) fn hinted(&mut self, message: &Message<'_>) {
-        let (Some(extension), Some(hint)) = (said(message, "Exten"), said(message, "Hint")) else { return };
-        for device in hint.split(',').next().into_iter().flat_map(|devices| devices.split('&')) {
-            if !device.is_empty() && !self.hints.has(device) {
-                self.hints.put(device, extension.clone());
-            }
+        let (Some(extension), Some(hint)) = (said(message, "Exten"), message.text("Hint")) else { return };
+        let context = said(message, "Context").unwrap_or_default();
+        self.hints.put(&format!("{extension}@{context}"), hint.trim());
+        while let Some(id) = self.hints.beyond(self.most) {
+            self.hints.take(&id);
+            self.forgotten += 1;
         }
     }
 

@@ -2,6 +2,34 @@
 
 use super::*;
 
+/// Of some technologies a channel is made before it is known that its party calls.
+#[test]
+fn a_caller_is_known_late() {
+    for (number, line) in
+        [("100", "call.incoming 1.1 100>200 did=200"), ("", "call.incoming 1.1 ->200 did=200")]
+    {
+        let mut play = Play::new(&[]);
+        let of = |event: &str, state: &str, exten: &str| {
+            format!(
+                "Event: {event}\nChannel: DAHDI/1-1\nChannelState: {state}\nCallerIDNum: {number}\nExten: {exten}\nUniqueid: 1.1"
+            )
+        };
+        play.events(&of("Newchannel", "0", "s"));
+        play.events(&of("Newstate", "4", "200"));
+        assert_eq!(play.told(), [line]);
+        play.events(&of("Newstate", "6", "200"));
+        assert_eq!(play.told(), [line.replace("incoming", "connected")]);
+        // A resync may be what tells it.
+        let mut play = Play::new(&[]);
+        play.events(&of("Newchannel", "0", "s"));
+        let answer = of("CoreShowChannel", "4", "200");
+        assert_eq!(
+            play.resync(&format!("--- CoreShowChannels\n{answer}\n\n")),
+            [format!("{line} reason=resync")]
+        );
+    }
+}
+
 #[test]
 fn answered() {
     check(

@@ -153,6 +153,51 @@ fn too_many_channels() {
     assert_eq!((play.mirror.channels.len(), play.mirror.forgotten()), (2, 1));
 }
 
+/// Devices, extensions, users and mailboxes are kinds of their own: each that has room is told once.
+#[test]
+fn each_kind_of_state_has_room() {
+    let mut play = Play::new(&[]);
+    play.mirror.most = 2;
+    for _ in 0..2 {
+        for n in 0..2 {
+            play.events(&format!("Event: DeviceStateChange\nDevice: PJSIP/{n}\nState: INUSE"));
+            play.events(&format!("Event: ExtensionStatus\nExten: {n}\nContext: office\nStatusText: Idle"));
+            play.events(&format!("Event: MessageWaiting\nMailbox: {n}@default\nWaiting: 0\nNew: 0\nOld: 0"));
+        }
+    }
+    assert_eq!((play.told().len(), play.mirror.forgotten()), (6, 0));
+    play.events("Event: DeviceStateChange\nDevice: PJSIP/9\nState: INUSE");
+    assert_eq!((play.mirror.forgotten(), play.mirror.len()), (1, 6));
+}
+
+/// Whoever comes and goes costs the same in a room of thousands: were each to look at all others, this would take minutes.
+#[test]
+fn a_room_of_thousands() {
+    for kind in ["base", "basic"] {
+        let mut play = Play::new(&[]);
+        play.mirror.most = 5000;
+        let of = |event: &str, n: u32| {
+            format!("Event: {event}\nUniqueid: 1.{n}\nBridgeUniqueid: b\nBridgeType: {kind}")
+        };
+        for n in 0..4000 {
+            play.events(&format!(
+                "Event: Newchannel\nChannel: PJSIP/{n}-1\nChannelState: 4\nUniqueid: 1.{n}"
+            ));
+            play.events(&of("BridgeEnter", n));
+        }
+        for n in 2..4000 {
+            play.events(&of("BridgeLeave", n));
+        }
+        let mut told = play.told();
+        told.retain(|line| line.starts_with("call.link"));
+        let expected: &[&str] = match kind {
+            "basic" => &["call.link_start 1.0", "call.link_end 1.0", "call.link_start 1.0"],
+            _ => &[],
+        };
+        assert_eq!(told, expected, "{kind}");
+    }
+}
+
 #[test]
 fn wanted_events_are_sorted() {
     assert!(WANTED.is_sorted());

@@ -31,6 +31,17 @@ fn what_is_open_survives_a_restart() {
     }
 }
 
+/// Hints are not known yet when a leg is taken back: whose phone it is was known before.
+#[test]
+fn an_extension_stays_one() {
+    let mut play = Play::new(&[]);
+    play.events("Event: ExtensionStatus\nExten: 100\nContext: office\nHint: PJSIP/alice\nStatusText: Idle");
+    play.events("Event: Newchannel\nChannel: PJSIP/alice-1\nChannelState: 4\nExten: 200\nUniqueid: 1.1");
+    let mut restarted = Play::new(&[]);
+    restarted.mirror.restore(&play.mirror.keep(&Key::new("call", "1.1")).expect("open"));
+    assert_eq!(restarted.resync(""), ["call.hangup 1.1 ->200 reason=resync"]);
+}
+
 #[test]
 fn what_is_still_there_is_not_told_again() {
     for (version, answers) in ANSWERS.map(|(version, text)| (version, section(text, "list_queue"))) {

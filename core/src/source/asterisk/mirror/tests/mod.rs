@@ -32,7 +32,8 @@ struct Play {
 impl Play {
     fn new(rules: &[ScopeRule]) -> Play {
         let now = Now { mono: Mono(0), wall: Wall(1_795_443_800_000) };
-        Play { mirror: Mirror::new(Rules::new(rules), 1000), out: Vec::new(), now }
+        let limits = Limits { source_things: 1000, ..Limits::default() };
+        Play { mirror: Mirror::new(Rules::new(rules), &limits), out: Vec::new(), now }
     }
 
     /// Applies events that a blank line parts.
@@ -65,7 +66,7 @@ impl Play {
 
     /// Finishes without an answer to these actions.
     fn finish(&mut self, unanswered: &[&str]) -> Vec<String> {
-        let mut questions = Mirror::new(Rules::default(), 0).questions();
+        let mut questions = Mirror::new(Rules::default(), &Limits::default()).questions();
         questions.retain(|question| unanswered.contains(&question.action));
         self.mirror.finish_resync(&questions, self.now, &mut self.out);
         self.told()

@@ -363,7 +363,7 @@ fn contacts() {
         "102",
         &[
             "aor=102 state=active contact_uri=sip:102@127.0.0.1:5158 contact_state=active event=registered status=NonQualified",
-            "aor=102 state=active contact_uri=sip:102@127.0.0.1:5158 contact_state=active event=refreshed status=Reachable",
+            "aor=102 state=active contact_uri=sip:102@127.0.0.1:5158 contact_state=active status=Reachable",
         ],
     );
     check_contacts(
@@ -377,10 +377,26 @@ fn contacts() {
     check_contacts(
         "contacts_go",
         "102",
-        &[
-            "aor=102 state=active contact_uri=sip:102@127.0.0.1:5158 contact_state=active event=refreshed status=Unreachable",
-        ],
+        &["aor=102 state=active contact_uri=sip:102@127.0.0.1:5158 contact_state=active status=Unreachable"],
     );
+}
+
+/// Only a later expiry makes a contact refreshed.
+#[test]
+fn a_contact_is_refreshed() {
+    let mut play = Play::new(&[]);
+    for (status, expires, event) in [
+        ("Reachable", "1795443900", Some("registered")),
+        ("Unreachable", "1795443900", None),
+        ("Reachable", "1795444000", Some("refreshed")),
+    ] {
+        play.events(&format!(
+            "Event: ContactStatus\nURI: sip:a\nContactStatus: {status}\nAOR: 100\nRegExpire: {expires}"
+        ));
+        let told = play.out.pop().expect("told");
+        let said = told.facts.iter().find(|(name, _)| *name == "event").and_then(|(_, fact)| fact.as_text());
+        assert_eq!(said, event, "{status}");
+    }
 }
 
 /// An address of record is active as long as one of its contacts is.

@@ -170,6 +170,87 @@ fn events_of_a_missed_channel_are_not_lost() {
     );
 }
 
+/// What changes of a member before he is known makes him known; the answer about him is older.
+#[test]
+fn a_member_changes_before_he_is_known() {
+    for event in ["QueueMemberStatus", "QueueMemberPause"] {
+        let mut play = Play::new(&[]);
+        play.begin(
+            "--- QueueStatus\nEvent: QueueMember\nQueue: q\nLocation: PJSIP/1\nName: Carol\nStatus: 1\nPaused: 0\n\n",
+        );
+        play.events(&format!(
+            "Event: {event}\nQueue: q\nInterface: PJSIP/1\nMemberName: Carol\nStatus: 2\nPaused: 1"
+        ));
+        assert_eq!(
+            play.told(),
+            [
+                "agent.login agent/PJSIP/1 agent_id=PJSIP/1 agent=Carol queue=q state=INUSE",
+                "agent.paused agent/PJSIP/1 agent_id=PJSIP/1 agent=Carol queue=q state=INUSE",
+            ]
+        );
+        assert_eq!(play.finish(&[]), Vec::<String>::new());
+        play.events("Event: QueueMemberRemoved\nQueue: q\nInterface: PJSIP/1\nMemberName: Carol\nStatus: 2");
+        assert_eq!(play.told().len(), 1);
+    }
+}
+
+/// A channel that was renamed, or came to another call, is so for whoever missed it.
+#[test]
+fn a_known_channel_is_as_the_answer_says() {
+    let answer = "--- CoreShowChannels\nEvent: CoreShowChannel\nChannel: PJSIP/200-9\nChannelState: 4\nUniqueid: 1.2\n\
+                  Linkedid: 1.1\n\n";
+    let of = |play: &Play| {
+        let channel = play.mirror.channels.get("1.2").expect("is there");
+        (channel.name.to_string(), channel.linked.to_string(), play.mirror.calls.len())
+    };
+    let mut play = Play::new(&[]);
+    play.events(&new_channel("1.2"));
+    play.resync(answer);
+    assert_eq!(of(&play), ("PJSIP/200-9".into(), "1.1".into(), 1));
+    play.resync(answer);
+    // What an event told meanwhile is newer.
+    play.begin(answer);
+    play.events("Event: Rename\nUniqueid: 1.2\nNewname: PJSIP/300-1");
+    play.events("Event: Newstate\nUniqueid: 1.2\nChannelState: 6\nLinkedid: 1.0");
+    play.finish(&[]);
+    assert_eq!(of(&play), ("PJSIP/300-1".into(), "1.0".into(), 1));
+}
+
+/// Hold says nothing of how far a leg has come.
+#[test]
+fn a_hold_hides_no_answer() {
+    let mut play = Play::new(&[]);
+    play.events(&new_channel("1.1"));
+    play.told();
+    play.begin(&format!("{CHANNELS}{}", channel("1.1", "6", "")));
+    play.events("Event: Hold\nUniqueid: 1.1");
+    assert_eq!(play.told(), ["call.status 1.1 100>101 extension=100 status=HOLD"]);
+    assert_eq!(play.finish(&[]), ["call.connected 1.1 100>101 extension=100 reason=resync"]);
+}
+
+/// Whoever leaves a bridge that was missed is in none.
+#[test]
+fn a_missed_bridge_is_left() {
+    let mut play = Play::new(&[]);
+    for (id, bridge) in [("1.1", "b"), ("1.2", "b")] {
+        play.events(&new_channel(id));
+        play.events(&format!(
+            "Event: BridgeEnter\nUniqueid: {id}\nBridgeUniqueid: {bridge}\nBridgeType: basic"
+        ));
+    }
+    assert_eq!(play.told().len(), 3);
+    let bridges = "--- BridgeList\nEvent: BridgeListItem\nBridgeUniqueid: b\nBridgeType: basic\n\n\
+                   Event: BridgeListItem\nBridgeUniqueid: c\nBridgeType: basic\n\n--- CoreShowChannels\n";
+    play.begin(&format!(
+        "{bridges}{}{}",
+        channel("1.1", "4", "BridgeId: c"),
+        channel("1.2", "4", "BridgeId: b")
+    ));
+    play.events("Event: BridgeLeave\nUniqueid: 1.1\nBridgeUniqueid: c\nBridgeType: basic");
+    play.finish(&[]);
+    assert!(play.mirror.channels.get("1.1").is_some_and(|leg| leg.bridge.is_none() && leg.link.is_none()));
+}
+
 /// Of what is refused or not answered, nothing follows.
 #[test]
 fn the_unanswered_changes_nothing() {
@@ -182,6 +263,91 @@ fn the_unanswered_changes_nothing() {
     assert_eq!(play.finish(&["CoreShowChannels", "PJSIPShowContacts", "QueueStatus"]), Vec::<String>::new());
     let gone = play.resync("");
     assert_eq!(gone.len(), 3, "{gone:?}");
+}
+
+/// From an answer that is longer than what is held nothing follows, and its action is named.
+#[test]
+fn answers_beyond_what_is_held() {
+    let mut play = Play::new(&[]);
+    play.events(&new_channel("1.1"));
+    play.told();
+    play.mirror.most = 2;
+    let many: String = (2..9).map(|n| channel(&format!("1.{n}"), "4", "")).collect();
+    play.begin(&format!("{CHANNELS}{many}"));
+    let missed = play.mirror.finish_resync(&[], play.now, &mut play.out);
+    assert_eq!(missed, Missed { answers: vec!["CoreShowChannels"], ..Missed::default() });
+    assert_eq!(play.told(), Vec::<String>::new());
+    let lists: [(&str, &str, &str, usize); 4] = [
+        ("BridgeList", "BridgeListItem", "BridgeType: basic\nBridgeUniqueid", 0),
+        ("PJSIPShowContacts", "ContactList", "Uri: sip:a\nObjectName", 0),
+        ("QueueStatus", "QueueMember", "Queue: q\nLocation", 0),
+        ("DeviceStateList", "DeviceStateChange", "State: INUSE\nDevice", 2),
+    ];
+    for (action, event, key, told) in lists {
+        let mut play = Play::new(&[]);
+        play.mirror.most = 2;
+        let many: String = (1..9).map(|n| format!("Event: {event}\n{key}: PJSIP/{n}\n\n")).collect();
+        play.begin(&format!("--- {action}\n{many}"));
+        let missed = play.mirror.finish_resync(&[], play.now, &mut play.out);
+        assert_eq!(missed, Missed { answers: vec![action], ..Missed::default() });
+        assert_eq!(play.told().len(), told, "{action}");
+    }
+}
+
+/// What finds no room to wait for an answer is counted.
+#[test]
+fn events_that_cannot_wait_are_missed() {
+    let mut play = Play::new(&[]);
+    play.mirror.aside_bytes = 200;
+    play.begin(&format!("{CHANNELS}{}", channel("1.1", "4", "")));
+    for _ in 0..5 {
+        play.events("Event: DTMFEnd\nUniqueid: 1.1\nDirection: Received\nDigit: 1");
+    }
+    let missed = play.mirror.finish_resync(&[], play.now, &mut play.out);
+    assert_eq!(missed, Missed { events: 3, ..Missed::default() });
+    assert_eq!(play.told().len(), 3);
+}
+
+/// Where more happened than can be noted, no answer is known to be newer than what events told.
+#[test]
+fn nothing_follows_from_answers_to_a_flood() {
+    let mut play = Play::new(&[]);
+    play.events(&new_channel("1.1"));
+    play.told();
+    play.mirror.most = 2;
+    play.begin(CHANNELS);
+    for n in 0..100 {
+        play.events(&format!("Event: DeviceStateChange\nDevice: PJSIP/{n}\nState: INUSE"));
+    }
+    assert_eq!(play.told().len(), 100);
+    let missed = play.mirror.finish_resync(&[], play.now, &mut play.out);
+    assert_eq!(missed, Missed { all: true, ..Missed::default() });
+    assert_eq!(play.told(), Vec::<String>::new());
+}
+
+/// Whose phone a device is, the list of hints says: what it leaves out is gone.
+#[test]
+fn hints_are_learnt_anew() {
+    let list = |hints: &[(&str, &str)]| {
+        let hints = hints.iter().map(|(extension, hint)| {
+            format!("Event: ExtensionStatus\nExten: {extension}\nContext: office\nHint: {hint}\n\n")
+        });
+        format!("--- ExtensionStateList\n{}", hints.collect::<String>())
+    };
+    let mut play = Play::new(&[]);
+    play.resync(&list(&[("600", "PJSIP/100&PJSIP/101"), ("100", "PJSIP/100"), ("102", "PJSIP/102")]));
+    let of = |play: &Play| {
+        ["100", "101", "102"].map(|n| play.mirror.extension_of(&format!("PJSIP/{n}")).map(str::to_owned))
+    };
+    assert_eq!(of(&play), [Some("100".into()), Some("600".into()), Some("102".into())]);
+    // One that an event told meanwhile stays.
+    play.begin(&list(&[("103", "PJSIP/102")]));
+    play.events("Event: ExtensionStatus\nExten: 101\nContext: office\nHint: PJSIP/101\nStatusText: Idle");
+    play.finish(&[]);
+    assert_eq!(of(&play), [None, Some("101".into()), Some("103".into())]);
+    play.begin("");
+    play.finish(&["ExtensionStateList"]);
+    assert_eq!(of(&play)[2].as_deref(), Some("103"));
 }
 
 #[test]
