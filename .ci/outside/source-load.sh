@@ -48,6 +48,12 @@ users = [{ name = "manager", password_file = "password" }]
 name = "crm"
 url = "http://127.0.0.1:$receiver_port/crm"
 types = ["call.incoming", "call.hangup"]
+
+# What is kept for readers fills up soon, so that whatever else grew would show.
+[limits]
+retained_bytes = 8388608
+xms_arena_bytes = 4194304
+isymphony_arena_bytes = 4194304
 TOML
 
 echo "${binary##*/}, $(chroot "$root" /usr/sbin/asterisk -V), $rate calls a second for $seconds s"
