@@ -18,7 +18,7 @@ const TRIES_MAX: u8 = 12;
 /// How many redirections are followed (RFC 3261 section 8.1.3.4).
 const REDIRECTIONS_MAX: u8 = 5;
 
-/// After a refresh that failed, the next one comes no sooner.
+/// After a refresh that failed, or a request to end, the next one comes no sooner.
 const RETRY_MS: u64 = 5_000;
 
 impl Subscription {
@@ -198,7 +198,8 @@ impl Subscription {
         true
     }
 
-    /// A refresh has failed: either that is the dialog's end, or its old expiry still holds (RFC 6665 section 4.1.2.2).
+    /// A refresh has failed: either that is the dialog's end, or its old expiry still holds (RFC 6665 section 4.1.2.2), and
+    /// it is asked again; so it is where the peer would not end it just then.
     fn refused(
         &mut self,
         terms: &Terms,
@@ -211,14 +212,11 @@ impl Subscription {
         if let Some(end) = End::of_refresh(status, retry_after_s) {
             return self.end(terms, agent, at, end, None);
         }
-        // Timer N decides about one that is being given up.
-        if !self.is_leaving {
-            let dialog = &mut self.dialogs[at];
-            dialog.flight = None;
-            let wait_ms = (dialog.expires.since(now.mono) / 2).max(RETRY_MS);
-            let wait_ms = wait_ms.max(u64::from(retry_after_s.unwrap_or_default()) * 1_000);
-            dialog.refresh = now.mono.plus_ms(wait_ms);
-        }
+        let dialog = &mut self.dialogs[at];
+        dialog.flight = None;
+        let wait_ms = if self.is_leaving { 0 } else { dialog.expires.since(now.mono) / 2 };
+        let wait_ms = wait_ms.max(RETRY_MS).max(u64::from(retry_after_s.unwrap_or_default()) * 1_000);
+        dialog.refresh = now.mono.plus_ms(wait_ms);
         None
     }
 }

@@ -307,10 +307,11 @@ impl Subscription {
         }
     }
 
-    /// Refreshes a dialog, unless it lives as long as it is wanted.
+    /// Refreshes a dialog, unless it lives as long as it is wanted; or ends it, if that was refused before.
     fn refresh(&mut self, terms: &Terms, agent: &mut UserAgent, now: Now, at: usize) {
         let dialog = &mut self.dialogs[at];
-        if terms.until.since(now.wall) > dialog.expires.since(now.mono).saturating_add(ROUNDING_MS) {
+        let lives_ms = dialog.expires.since(now.mono).saturating_add(ROUNDING_MS);
+        if self.is_leaving || terms.until.since(now.wall) > lives_ms {
             self.subscribe(terms, agent, now, Place::Dialog(at), Flight::default());
         } else {
             dialog.refresh = Mono::NEVER;

@@ -311,6 +311,44 @@ fn a_peer_that_never_says_the_last_word_is_left_after_32_s() {
 }
 
 #[test]
+fn a_peer_that_would_not_end_it_just_then_is_asked_again() {
+    for (status, fields, wait_ms) in [
+        (500, &[][..], 5_000),
+        (503, &[("Retry-After", "4")], 5_000),
+        (503, &[("Retry-After", "9")], 9_000),
+        (423, &[("Min-Expires", "60")], 5_000),
+    ] {
+        let (mut stage, _) = Stage::subscribed(3_600);
+        stage.subscriber.unsubscribe(stage.now, KEY);
+        stage.collect();
+        let last = stage.request();
+        stage.answer(&last, status, fields);
+        assert_eq!(stage.events(), [""; 0], "{status}");
+        let (ms, again) = stage.until_request();
+        assert_eq!((ms, field(&again, "Expires"), again.to_tag()), (wait_ms, "0", Some("p1")), "{status}");
+        stage.answer(&again, 200, &[("Expires", "0")]);
+        assert_eq!(stage.notify(&again, 2, "terminated;reason=timeout"), 200);
+        assert_eq!(stage.events(), ["ended #1 timeout for good", "gone #1", "over"], "{status}");
+        stage.assert_empty();
+    }
+
+    // Not for longer than 32 s, and not beyond its expiry.
+    for (expires_s, retry_after, wait_ms) in [(3_600, "60", 32_000), (20, "25", 20_000)] {
+        let (mut stage, _) = Stage::subscribed(expires_s);
+        stage.subscriber.unsubscribe(stage.now, KEY);
+        stage.collect();
+        let last = stage.request();
+        stage.answer(&last, 503, &[("Retry-After", retry_after)]);
+        stage.pass(wait_ms - 1);
+        assert_eq!(stage.events(), [""; 0], "{expires_s}");
+        stage.pass(1);
+        assert_eq!(stage.events(), ["ended #1 timeout for good", "gone #1", "over"], "{expires_s}");
+        assert!(stage.requests.is_empty());
+        stage.assert_empty();
+    }
+}
+
+#[test]
 fn nothing_is_asked_for_beyond_the_end_and_more_if_it_moves() {
     let mut stage = Stage::new();
     let until = stage.in_s(5_000);
