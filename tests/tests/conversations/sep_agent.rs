@@ -349,6 +349,31 @@ fn s46_a_restart_ends_what_was_taken_off() {
     assert!(text.contains("joe@example.org") && !text.contains("bill@example.com"), "{text}");
 }
 
+/// What a PUT brought back while its dialog before was being ended has one dialog after a start, and that is the new one.
+#[test]
+fn s46_a_restart_goes_on_with_what_was_brought_back() {
+    let (mut world, mut notifier, path) = subscribed(config(), "reg");
+    change(&mut world, &mut notifier, BILL, REGINFO, &reginfo(1, "sip:bill@a.test"));
+    let put = |uri: &str| xml("PUT", &path, &subscribe("", &[uri], ""));
+    assert_eq!(world.ask_alone(put("sip:joe@example.org")).status, 200);
+    // Nothing of that reached the notifier.
+    world.take_datagrams();
+    assert_eq!(world.ask_alone(put(BILL)).status, 200);
+    pass(&mut world, &mut notifier, 100);
+    assert_eq!(notifier.dialogs_of(BILL), 2);
+    change(&mut world, &mut notifier, BILL, REGINFO, &reginfo(2, "sip:bill@b.test"));
+    for _ in 0..2 {
+        world.take_datagrams();
+        world.restart(config());
+        world.serve(sep_common::CALLBACK_ADDRESS);
+    }
+    pass(&mut world, &mut notifier, 2_000);
+    assert_eq!((notifier.dialogs_of(BILL), notifier.dialogs(), notifier.refused), (1, 1, 0));
+    change(&mut world, &mut notifier, BILL, REGINFO, &reginfo(3, "sip:bill@c.test"));
+    let text = document(&mut world, &path);
+    assert!(text.contains("bill@c.test") && text.matches("<instance ").count() == 1, "{text}");
+}
+
 #[test]
 fn one_notify_makes_no_more_events_than_it_may() {
     let mut limited = config();

@@ -318,12 +318,12 @@ impl Subscription {
         true
     }
 
-    /// What is saved of a dialog, for a restart.
+    /// What is saved of a dialog, for a restart: the oldest first.
     pub fn save(&mut self, uri: Box<str>, dialog: u32, saved: Option<Box<str>>) {
         let at = self.dialogs.iter().position(|known| known.uri == uri && known.dialog == dialog);
         match (at, saved) {
             (Some(at), Some(saved)) => self.dialogs[at].saved = saved,
-            (Some(at), None) => drop(self.dialogs.swap_remove(at)),
+            (Some(at), None) => drop(self.dialogs.remove(at)),
             (None, Some(saved)) if self.resource(&uri).is_some() => {
                 self.dialogs.push(Dialog { uri, dialog, saved });
             }

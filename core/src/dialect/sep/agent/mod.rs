@@ -128,27 +128,31 @@ impl Agent {
         };
         let client = client(&mut self.clients, subscription);
         let dialogs = std::mem::take(&mut subscription.dialogs);
-        let saved_of = |uri: &str| {
-            let of = dialogs.iter().filter(|dialog| *dialog.uri == *uri);
-            of.filter_map(|dialog| serde_json::from_str(&dialog.saved).ok()).collect::<Vec<_>>()
-        };
+        // Entries that a PUT took off, and whose dialogs had not ended when the server did. Another PUT may have brought
+        // one back: the youngest of its calls goes on.
+        let (mut kept, mut left) = (BTreeMap::new(), Vec::new());
+        for (uri, saved) in calls(&dialogs) {
+            if subscription.resource(&uri).is_none() {
+                left.push((uri, saved));
+            } else if let Some(older) = kept.insert(uri.clone(), saved) {
+                left.push((uri, older));
+            }
+        }
+        for (uri, saved) in left {
+            let (key, wanted) = insert(&mut self.entries, &mut self.of, client, subscription, &uri);
+            if let Some(entry) = self.entries.get_mut(key) {
+                entry.left = true;
+            }
+            subscriber.restore(hub.now, key, wanted, Wall(0), saved);
+            subscriber.unsubscribe(hub.now, key);
+        }
         // What has ended asks for nothing any more.
         let until = subscription.ended.map_or(subscription.expires, |_| Wall(0));
         for resource in subscription.entries() {
             let (key, wanted) = insert(&mut self.entries, &mut self.of, client, subscription, &resource.uri);
             note_target(hub, &resource.uri);
-            subscriber.restore(hub.now, key, wanted, until, saved_of(&resource.uri));
-        }
-        // Entries that a PUT took off, and whose dialogs had not ended when the server did.
-        let gone = dialogs.iter().filter(|dialog| subscription.resource(&dialog.uri).is_none());
-        let gone: BTreeSet<&str> = gone.map(|dialog| &*dialog.uri).collect();
-        for uri in gone {
-            let (key, wanted) = insert(&mut self.entries, &mut self.of, client, subscription, uri);
-            if let Some(entry) = self.entries.get_mut(key) {
-                entry.left = true;
-            }
-            subscriber.restore(hub.now, key, wanted, Wall(0), saved_of(uri));
-            subscriber.unsubscribe(hub.now, key);
+            let saved = kept.remove(&resource.uri).unwrap_or_default();
+            subscriber.restore(hub.now, key, wanted, until, saved);
         }
         if subscription.ended.is_some() {
             self.end(hub, subscription);
@@ -344,6 +348,20 @@ fn insert(
 fn client(clients: &mut BTreeMap<Option<Box<str>>, u32>, subscription: &Subscription) -> u32 {
     let next = u32::try_from(clients.len()).unwrap_or(u32::MAX);
     *clients.entry(subscription.owner.clone()).or_insert(next)
+}
+
+/// The calls that the log has dialogs of, each with its entry and all of its dialogs; the oldest first.
+fn calls(dialogs: &[Dialog]) -> Vec<(Box<str>, Vec<Saved>)> {
+    let mut calls: Vec<(Box<str>, Vec<Saved>)> = Vec::new();
+    for Dialog { uri, saved, .. } in dialogs {
+        let Ok(saved) = serde_json::from_str::<Saved>(saved) else { continue };
+        let is_same = |(of, call): &(Box<str>, Vec<Saved>)| of == uri && call[0].call_id == saved.call_id;
+        match calls.iter_mut().find(|call| is_same(call)) {
+            Some((_, call)) => call.push(saved),
+            None => calls.push((uri.clone(), vec![saved])),
+        }
+    }
+    calls
 }
 
 /// A dialog as the log has it.
