@@ -163,20 +163,27 @@ pub trait Dialect: std::fmt::Debug + Send {
     /// A change of this dialect's state, in log order.
     fn change(&mut self, hub: &mut Hub, record: &Record, change: &[u8]);
 
-    /// The next keepalive of a stream, a whole frame of a websocket, and the time from it to the one after.
-    fn keepalive(&self, hub: &Hub, stream: &Stream) -> (&'static [u8], u64);
+    /// The next keepalive of a stream, a whole frame of a websocket, and the time from it to the one after. A dialect
+    /// without streams keeps none alive.
+    fn keepalive(&self, _hub: &Hub, _stream: &Stream) -> (&'static [u8], u64) {
+        (b"", u64::MAX)
+    }
 
     /// Whether a frame that is looked through again belongs on a stream of this feed.
     fn admits(&self, _channel: &Channel, _feed: FeedId, _frame: &Frame) -> bool {
         false
     }
 
-    /// Whether a stream whose socket is full has fallen too far behind.
-    fn lags(&self, hub: &Hub, conn: &Conn) -> bool;
+    /// Whether a stream whose socket is full has fallen too far behind. What bounds most readers is the arena alone.
+    fn lags(&self, _hub: &Hub, _conn: &Conn) -> bool {
+        false
+    }
 
     /// How long a stream may stand still, in milliseconds: how long its peer may take no byte, or, where the dialect
     /// says [`Dialect::behind_ms`], how old what waits may become.
-    fn stall_ms(&self, hub: &Hub) -> u64;
+    fn stall_ms(&self, hub: &Hub) -> u64 {
+        hub.config.limits.stream_stall_ms
+    }
 
     /// How long the oldest event that a stream has not sent has been waiting, if that is what this dialect bounds, and
     /// not the time since the peer took a byte.

@@ -16,7 +16,6 @@ use crate::ground::stats::Stats;
 use crate::ground::time::Mono;
 use crate::hub::Hub;
 use crate::hub::action::Level;
-use crate::hub::conn::{Conn, Stream};
 use crate::hub::flow::{FlowFault, Found};
 use crate::log::record::{Actor, Record};
 use crate::wire::Fault;
@@ -79,18 +78,6 @@ impl Dialect for Sources {
                 hub.note(Level::Warn, format!("source: a record that this version does not know: {wrong}"));
             }
         }
-    }
-
-    fn keepalive(&self, _hub: &Hub, _stream: &Stream) -> (&'static [u8], u64) {
-        (b"", u64::MAX)
-    }
-
-    fn lags(&self, _hub: &Hub, _conn: &Conn) -> bool {
-        false
-    }
-
-    fn stall_ms(&self, hub: &Hub) -> u64 {
-        hub.config.limits.stream_stall_ms
     }
 
     fn started(&mut self, hub: &mut Hub) {

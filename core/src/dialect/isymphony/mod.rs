@@ -30,7 +30,7 @@ use crate::ground::slots::Slots;
 use crate::hub::Hub;
 use crate::hub::action::Level;
 use crate::hub::addresses::PerAddress;
-use crate::hub::conn::{Conn, Stream};
+use crate::hub::conn::Stream;
 use crate::hub::socket::{Backlog, CloseCode};
 use crate::log::record::{Actor, Body, Record};
 use crate::wire::Fault;
@@ -177,11 +177,6 @@ impl Dialect for Isymphony {
         let id = self.core_server_id();
         let notice = || stream::text(|out| render::dropped(id, events, hub.now.wall, out));
         hub.config.isymphony.dropped_notice.then(notice)
-    }
-
-    /// Who lags loses events and keeps its websocket.
-    fn lags(&self, _hub: &Hub, _conn: &Conn) -> bool {
-        false
     }
 
     fn stall_ms(&self, hub: &Hub) -> u64 {

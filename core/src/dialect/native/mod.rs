@@ -19,7 +19,7 @@ use crate::ground::config::Config;
 use crate::ground::id::{ConnId, Seq};
 use crate::ground::stats::Stats;
 use crate::hub::Hub;
-use crate::hub::conn::{Conn, Stream};
+use crate::hub::conn::Stream;
 use crate::log::record::Record;
 use crate::wire::Fault;
 use crate::wire::http::head::Head;
@@ -135,15 +135,6 @@ impl Dialect for Native {
 
     fn admits(&self, channel: &Channel, feed: FeedId, frame: &Frame) -> bool {
         frame.event.as_ref().is_some_and(|event| channel.view(feed).admits(&projection::Native(event)))
-    }
-
-    /// What bounds a reader here is the arena alone.
-    fn lags(&self, _hub: &Hub, _conn: &Conn) -> bool {
-        false
-    }
-
-    fn stall_ms(&self, hub: &Hub) -> u64 {
-        hub.config.limits.stream_stall_ms
     }
 
     fn reloaded(&mut self, hub: &mut Hub) {

@@ -17,7 +17,6 @@ use crate::ground::time::Mono;
 use crate::hub::Hub;
 use crate::hub::action::Level;
 use crate::hub::call::{Answer, CallFault};
-use crate::hub::conn::{Conn, Stream};
 use crate::log::record::Record;
 use crate::outbox::change::{Change, PART, Said};
 use crate::outbox::{Applied, Breaker, Counted, Meaning, Outbox};
@@ -140,19 +139,6 @@ impl Dialect for Deliveries {
 
     fn restate(&mut self, hub: &mut Hub, through: Seq) {
         self.outbox.restate(hub, through);
-    }
-
-    /// It has no streams, so none is kept alive.
-    fn keepalive(&self, _hub: &Hub, _stream: &Stream) -> (&'static [u8], u64) {
-        (b"", u64::MAX)
-    }
-
-    fn lags(&self, _hub: &Hub, _conn: &Conn) -> bool {
-        false
-    }
-
-    fn stall_ms(&self, hub: &Hub) -> u64 {
-        hub.config.limits.stream_stall_ms
     }
 
     fn answered(&mut self, hub: &mut Hub, key: u64, result: Result<Answer, CallFault>) {

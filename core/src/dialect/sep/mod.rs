@@ -33,7 +33,6 @@ use crate::ground::stats::Stats;
 use crate::ground::time::{Mono, Wall};
 use crate::hub::Hub;
 use crate::hub::action::Level;
-use crate::hub::conn::{Conn, Stream};
 use crate::hub::flow::{FlowFault, Found};
 use crate::log::record::{Actor, Body, Record};
 use crate::wire::Fault;
@@ -422,19 +421,6 @@ impl Dialect for Sep {
                 hub.note(Level::Warn, format!("sep: a record that this version does not know: {wrong}"));
             }
         }
-    }
-
-    /// It has no streams, so none is kept alive.
-    fn keepalive(&self, _hub: &Hub, _stream: &Stream) -> (&'static [u8], u64) {
-        (b"", u64::MAX)
-    }
-
-    fn lags(&self, _hub: &Hub, _conn: &Conn) -> bool {
-        false
-    }
-
-    fn stall_ms(&self, hub: &Hub) -> u64 {
-        hub.config.limits.stream_stall_ms
     }
 
     fn handle_timeout(&mut self, hub: &mut Hub, key: u32, at: Mono) {

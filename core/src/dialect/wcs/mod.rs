@@ -47,7 +47,7 @@ use crate::hub::Hub;
 use crate::hub::action::Level;
 use crate::hub::call::CallId;
 use crate::hub::call::{Answer, CallFault};
-use crate::hub::conn::{Conn, Stream};
+use crate::hub::conn::Stream;
 use crate::hub::socket::CloseCode;
 use crate::log::record::{Actor, Body, Record};
 use crate::wire::Fault;
@@ -424,14 +424,6 @@ impl Dialect for Wcs {
             Keepalive::Internal => (frame::PING, every_ms),
             Keepalive::None => (b"", u64::MAX),
         }
-    }
-
-    fn lags(&self, _hub: &Hub, _conn: &Conn) -> bool {
-        false
-    }
-
-    fn stall_ms(&self, hub: &Hub) -> u64 {
-        hub.config.limits.stream_stall_ms
     }
 
     fn answered(&mut self, hub: &mut Hub, key: u64, result: Result<Answer, CallFault>) {
