@@ -17,33 +17,14 @@ source "$here/started.bash"
 source "$here/hooked.bash"
 # shellcheck source=.ci/outside/sip/sip.bash
 source "$here/sip/sip.bash"
+# shellcheck source=.ci/outside/source/pbx.bash
+source "$here/source/pbx.bash"
 
 receiver
-scratch "$root"
-modules=$(cd "$root" && find usr/lib -type d -path '*/asterisk/modules')
-port=$(port) manager=$(port) relay=$(port) listener=$(port)
-mkdir "$outside"/{etc,run,spool,log,lib}
-for file in "$here"/source/asterisk/*.conf; do
-    sed "s|@PORT@|$port|; s|@MANAGER@|$manager|; s|@FOLDER@|$scratch|; s|@MODULES@|/$modules|" "$file" >"$outside/etc/${file##*/}"
-done
-
-printf 'example-password\n' >"$folder/password"
-printf 'example-secret\n' >"$folder/secret"
-cat >"$folder/offhook.toml" <<TOML
-[[source]]
-name = "pbx"
-type = "asterisk"
-address = "127.0.0.1:$relay"
-user = "offhook"
-password_file = "secret"
-scope = [{ context = "from-trunk", appid = "app", account = "acme" }]
-
-[xms]
-apps = ["app"]
-
-[isymphony]
-users = [{ name = "manager", password_file = "password" }]
-
+pbx "$root"
+relay=$(port)
+configured "$relay" 'appid = "app", account = "acme"'
+cat >>"$folder/offhook.toml" <<TOML
 [[webhook]]
 name = "crm"
 url = "$receiver/ok/crm"

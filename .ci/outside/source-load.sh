@@ -18,32 +18,14 @@ source "$here/started.bash"
 source "$here/hooked.bash"
 # shellcheck source=.ci/outside/sip/sip.bash
 source "$here/sip/sip.bash"
+# shellcheck source=.ci/outside/source/pbx.bash
+source "$here/source/pbx.bash"
 
-scratch "$root"
-modules=$(cd "$root" && find usr/lib -type d -path '*/asterisk/modules')
-port=$(port) manager=$(port) listener=$(port) receiver_port=$(port)
-mkdir "$outside"/{etc,run,spool,log,lib}
-for file in "$here"/source/asterisk/*.conf; do
-    sed "s|@PORT@|$port|; s|@MANAGER@|$manager|; s|@FOLDER@|$scratch|; s|@MODULES@|/$modules|" "$file" >"$outside/etc/${file##*/}"
-done
+pbx "$root"
+receiver_port=$(port)
 cp "$here/source/caller.xml" "$outside/"
-printf 'example-password\n' >"$folder/password"
-printf 'example-secret\n' >"$folder/secret"
-cat >"$folder/offhook.toml" <<TOML
-[[source]]
-name = "pbx"
-type = "asterisk"
-address = "127.0.0.1:$manager"
-user = "offhook"
-password_file = "secret"
-scope = [{ context = "from-trunk", appid = "app" }]
-
-[xms]
-apps = ["app"]
-
-[isymphony]
-users = [{ name = "manager", password_file = "password" }]
-
+configured "$manager" 'appid = "app"'
+cat >>"$folder/offhook.toml" <<TOML
 [[webhook]]
 name = "crm"
 url = "http://127.0.0.1:$receiver_port/crm"
