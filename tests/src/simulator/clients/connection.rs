@@ -3,6 +3,7 @@
 
 use super::super::client::Io;
 use super::super::net::LinkId;
+use crate::memory::read::take_reply;
 
 /// After so long without an answer a client tries again.
 const PATIENCE_MS: u64 = 30_000;
@@ -66,6 +67,18 @@ impl Connection {
         if let Some(link) = self.link {
             io.send(link, bytes);
         }
+    }
+
+    /// Whether the answer to an upgrade has come and agrees. One of 503 is for another time.
+    pub(super) fn upgraded(&mut self, io: &mut Io<'_>) -> bool {
+        let Some(reply) = take_reply(&mut self.received, false) else { return false };
+        if reply.status == 503 {
+            io.books.seen.busy += 1;
+            self.close(io);
+            return false;
+        }
+        assert_eq!(reply.status, 101, "{} {}", reply.head, reply.text());
+        true
     }
 
     /// The answer has come.

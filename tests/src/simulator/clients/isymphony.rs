@@ -7,7 +7,6 @@ use super::super::books::{Books, Key, is_own};
 use super::super::client::{Client, Io};
 use super::super::net::{End, LinkId};
 use super::connection::Connection;
-use crate::memory::read::take_reply;
 use crate::memory::ws::{Frame, masked, take_frame, upgrade};
 
 /// `manager` and `example-password`.
@@ -125,13 +124,10 @@ impl Client for Isymphony {
     fn received(&mut self, io: &mut Io<'_>, link: LinkId, bytes: &[u8]) {
         self.connection.received.extend_from_slice(bytes);
         if self.state == State::Upgrading {
-            let Some(reply) = take_reply(&mut self.connection.received, false) else { return };
-            self.connection.answered();
-            if reply.status == 503 {
-                io.books.seen.busy += 1;
-                return self.connection.close(io);
+            if !self.connection.upgraded(io) {
+                return;
             }
-            assert_eq!(reply.status, 101, "{} {}", reply.head, reply.text());
+            self.connection.answered();
             self.state = State::Filtering;
             let filter = |name: &&str| format!(r#"{{"property":"type","value":"{}"}}"#, word(name));
             let filters: Vec<String> = self.types.iter().map(filter).collect();

@@ -11,7 +11,6 @@ use super::super::books::{Books, Key};
 use super::super::client::{Client, Io};
 use super::super::net::{End, LinkId};
 use super::connection::Connection;
-use crate::memory::read::take_reply;
 use crate::memory::ws::{Frame, masked, take_frame, upgrade};
 
 /// From one operation to the next, at most.
@@ -224,12 +223,9 @@ impl Client for Wcs {
     fn received(&mut self, io: &mut Io<'_>, link: LinkId, bytes: &[u8]) {
         self.connection.received.extend_from_slice(bytes);
         if self.state == State::Upgrading {
-            let Some(reply) = take_reply(&mut self.connection.received, false) else { return };
-            if reply.status == 503 {
-                io.books.seen.busy += 1;
-                return self.connection.close(io);
+            if !self.connection.upgraded(io) {
+                return;
             }
-            assert_eq!(reply.status, 101, "{} {}", reply.head, reply.text());
             self.connect(io);
         }
         while self.connection.is(link)
