@@ -328,8 +328,10 @@ impl Subscriber {
     fn wrong(&self, books: &Books, document: &Document) -> Option<String> {
         for resource in &document.resources {
             let held = books.resources.get(&resource.uri).cloned().unwrap_or_default();
-            let [(state, text)] = resource.instances.as_slice() else {
-                return Some(format!("one instance of {}", resource.uri));
+            // One that has ended is shown until there is a new one, and a branch of a fork that lives on is none.
+            let mut living = resource.instances.iter().filter(|(state, _)| state != "terminated");
+            let (Some((state, text)), None) = (living.next(), living.next()) else {
+                return Some(format!("one living instance of {}", resource.uri));
             };
             if state != "active" || held.mark.is_empty() || !text.contains(&held.mark) {
                 return Some(format!("{} of {}, which is {state}: {text}", held.mark, resource.uri));
