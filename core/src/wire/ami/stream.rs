@@ -290,8 +290,11 @@ fn kind(line: &[u8], wants: impl Fn(&[u8]) -> bool) -> Kind {
 
 /// Whether the lines of these two pieces end with that which ends a command's output.
 fn ends_command(held: &[u8], piece: &[u8]) -> bool {
-    let tail = |bytes: &[u8]| bytes.len().saturating_sub(END_COMMAND.len() + 8);
-    let joined = [&held[tail(held)..], &piece[tail(piece)..]].concat();
+    // The last bytes of both together.
+    let bytes = END_COMMAND.len() + 8;
+    let piece = &piece[piece.len().saturating_sub(bytes)..];
+    let held = &held[(held.len() + piece.len()).saturating_sub(bytes).min(held.len())..];
+    let joined = [held, piece].concat();
     let lines = without_end(&joined);
     lines.strip_suffix(END_COMMAND).is_some_and(|before| before.ends_with(b"\n"))
 }
@@ -397,6 +400,14 @@ mod tests {
         check(output, &["Response: Follows|x--END COMMAND--||--END COMMAND--"], 0);
         let long = format!("Response: Follows\n{}\n\n--END COMMAND--\n\nEvent: A\n\n", "x\n".repeat(60));
         check(&long, &["TooLong", "Garbage", "Event: A"], 0);
+    }
+
+    /// Many blank lines behind what merely begins as its end does, in another piece.
+    #[test]
+    fn a_commands_output_goes_on_after_what_is_not_its_end() {
+        let begins = format!("{HELLO}Response: Follows\r\n--END COMMAND--");
+        let goes_on = format!("x\r\na{}", "\n".repeat(40));
+        assert_eq!(read(&[begins.as_bytes(), goes_on.as_bytes()]).0, ["banner 5.0.4"]);
     }
 
     #[test]
