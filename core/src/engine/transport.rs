@@ -255,7 +255,8 @@ impl Engine {
             }
             return ControlFlow::Continue(0);
         }
-        if sent > 0 {
+        // Of a connection that lingers nothing waits any more, whatever is in its last record.
+        if sent > 0 && !matches!(conn.machine, Machine::Lingering) {
             return ControlFlow::Continue(sent);
         }
         if tls.wants_write() {

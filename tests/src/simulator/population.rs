@@ -3,7 +3,7 @@
 use offhook_core::ground::config::{Brought, HookPolicy, OnError, Tls, WcsApp};
 
 use super::books::{RECORDINGS, RECORDINGS_FROM, STREAMS_FROM};
-use super::clients::backend::{self, Backend};
+use super::clients::backend;
 use super::clients::document::Face;
 use super::clients::isymphony::Isymphony;
 use super::clients::notifier::Notifier;
@@ -103,8 +103,8 @@ impl World {
             ..WcsApp::default()
         });
         self.swarm.config.wcs.keepalive_count = self.pick(&[2, 10]);
-        Backend::announce(&mut self.books);
-        self.add(Backend::new(site, redelivers));
+        backend::announce(&mut self.books);
+        self.add(Receiver::backend(site, redelivers));
         for number in 1..=pages {
             self.add(Wcs::new(number, data_may_fail, redelivers));
         }

@@ -126,6 +126,13 @@ impl Notifier {
         self.dialogs.clear();
     }
 
+    /// Whether a request stands outside of dialogs, or in one that it has.
+    #[must_use]
+    pub fn may_take(&self, request: &Message) -> bool {
+        let of = self.dialogs.get(request.call_id());
+        request.to_tag().is_none() || of.is_some_and(|dialog| dialog.is_of(request))
+    }
+
     /// What it says to a datagram, in order.
     ///
     /// # Panics
@@ -168,7 +175,8 @@ impl Notifier {
             };
             self.dialogs.insert(id.clone(), dialog);
         }
-        let Some(dialog) = self.dialogs.get_mut(&id) else {
+        let known = self.dialogs.get_mut(&id).filter(|dialog| dialog.is_of(request));
+        let Some(dialog) = known else {
             return vec![write(&Message::response(request, 481, "Subscription Does Not Exist"))];
         };
         dialog.target = request.contact().map(|contact| contact.uri.to_string()).unwrap_or_default();
@@ -215,6 +223,13 @@ impl Notifier {
             notify.body.clone_from(body);
         }
         Some(write(&notify))
+    }
+}
+
+impl Dialog {
+    /// Whether a request with its Call-ID is not one of a dialog before, which had another tag.
+    fn is_of(&self, request: &Message) -> bool {
+        request.to_tag().is_none_or(|tag| self.local.ends_with(&format!(";tag={tag}")))
     }
 }
 

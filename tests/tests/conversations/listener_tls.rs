@@ -169,6 +169,29 @@ fn what_a_cut_record_held_is_replayed() {
     assert_eq!(events[1..], [ringing_xml("1"), ringing_xml("2")]);
 }
 
+/// A peer that lets its socket run full, and breaks TLS as it reads on: the rest of the record that was begun still goes
+/// out, and counts for nothing any more.
+#[test]
+fn tls_fails_when_half_a_record_is_sent() {
+    let (authority, signed) = ours();
+    let mut world = Serves::with(&[&signed]).world();
+    let mut publisher = connected(&mut world, &authority);
+    let mut stream = connected(&mut world, &authority);
+    stream.open(&mut world, get("/v1/events"));
+    world.limit_room(stream.peer, 200);
+    publisher.ask(&mut world, publish(format!("[{}]", [ringing("1"), ringing("2")].join(","))));
+    stream.talk(&mut world).expect("half a record is no fault");
+    // One turn sees both: there is room, and what came is no record of this session.
+    world.queue(stream.peer, [&[23, 3, 3, 0, 32][..], &[0; 32]].concat());
+    world.lift_limit(stream.peer);
+    // Its peer could read up to the alert that comes behind.
+    let said = stream.talk(&mut world);
+    assert!(matches!(said, Err(rustls::Error::AlertReceived(_))), "{said:?}");
+    world.pass(5_000);
+    assert!(world.is_closed(stream.peer));
+    assert_eq!(publisher.ask(&mut world, get("/healthz")).status, 200);
+}
+
 /// The certificate that has the name, else the first.
 #[test]
 fn names() {

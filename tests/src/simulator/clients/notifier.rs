@@ -98,7 +98,9 @@ impl Notifier {
             (request.uri().expect("a request has one").to_owned(), request.call_id().to_owned());
         let cseq = request.cseq().expect("a request has a number").0;
         let overtaken = self.granted.get(&call_id).is_some_and(|granted| cseq <= granted.cseq);
-        let refusal = if overtaken {
+        let refusal = if !self.dialogs.may_take(request) {
+            None
+        } else if overtaken {
             Some(answer(request, 500, &[]))
         } else if self.fails(io) {
             refusal(io, request)

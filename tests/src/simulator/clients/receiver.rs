@@ -1,5 +1,7 @@
 //! A receiver of what the outbox sends, and whoever has made its destination: a webhook, or one of ISR's notifications.
 //! Each event that stands behind the making must come, in the order of its lane, or be a dead letter.
+//!
+//! What is absent here: the hooks of WCS (`backend`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use super::super::books::{Books, Key, RECORDINGS};
 use super::super::client::{Client, Io};
 use super::super::net::{End, LinkId};
 use super::destination::{Destination, Making};
-use super::served::{Request, Served, Site};
+use super::served::{Fate, Request, Served, Site};
 
 /// What an ISR destination wants, in the vendor's words.
 const ISR_EVENTS: [&str; 4] =
@@ -26,43 +28,62 @@ pub struct Filed {
     pub spec: String,
 }
 
+/// What a receiver makes of what comes.
+pub trait Takes: std::fmt::Debug {
+    /// What it is, in reports.
+    fn name(&self) -> &'static str;
+
+    /// A request to this destination, and what becomes of it; `life` is the server's, if it may still ask.
+    fn take(&mut self, io: &mut Io<'_>, of: &str, request: &Request, life: Option<u64>, fate: Fate);
+
+    /// What must hold at the end.
+    fn judge(&self, _books: &Books) {}
+}
+
 /// A receiver.
 #[derive(Debug)]
-pub struct Receiver {
-    name: &'static str,
+pub struct Receiver<T> {
+    takes: T,
     served: Served,
     destination: Destination,
+    left: bool,
+}
+
+/// It takes events.
+#[derive(Debug)]
+pub struct Events {
+    name: &'static str,
     /// The events of a request.
     read: fn(&Request) -> Vec<Key>,
     /// Nothing dies of its age.
     is_patient: bool,
-    left: bool,
 }
 
-impl Receiver {
+impl<T: Takes> Receiver<T> {
+    /// One at this site.
+    pub(super) fn new(takes: T, site: Site, destination: Destination) -> Receiver<T> {
+        Receiver { takes, served: Served::new(site), destination, left: false }
+    }
+}
+
+impl Receiver<Events> {
     /// A webhook.
     #[must_use]
-    pub fn webhook(site: Site, batch: u64, is_patient: bool) -> Receiver {
+    pub fn webhook(site: Site, batch: u64, is_patient: bool) -> Receiver<Events> {
         let name = format!("hook{}", site.number);
         let mut spec = json!({"name": name, "url": site.url("/hook"), "tls": site.tls()});
         if batch > 1 {
             spec["batch"] = batch.into();
         }
         let making = Making::Post("/v1/webhooks", specification(spec));
-        Receiver {
-            name: "a webhook",
-            destination: Destination::new(name, making, &[]),
-            served: Served::new(site),
-            read: of_webhook,
-            is_patient,
-            left: false,
-        }
+        let takes = Events { name: "a webhook", read: of_webhook, is_patient };
+        Receiver::new(takes, site, Destination::new(name, making, &[]))
     }
 
     /// A receiver of notifications of recordings, whose destination comes over the API; or with the config file, which
     /// gets it from here.
     #[must_use]
-    pub fn isr(site: Site, in_file: bool, is_patient: bool) -> (Receiver, Option<Filed>) {
+    pub fn isr(site: Site, in_file: bool, is_patient: bool) -> (Receiver<Events>, Option<Filed>) {
         let name = format!("isr{}", site.number);
         let parameters = "event=%EVENTTYPE%&id=%EVENTID%&ucid=%UCID%";
         let spec = json!({"name": name, "url": site.url("/notify"), "tls": site.tls(), "global": true,
@@ -70,15 +91,22 @@ impl Receiver {
         let spec = specification(spec);
         let filed = in_file.then(|| Filed { name: name.clone(), spec: spec.clone() });
         let making = if in_file { Making::File } else { Making::Post("/v1/isr/destinations", spec) };
-        let receiver = Receiver {
-            name: "a receiver of ISR",
-            destination: Destination::new(name, making, &RECORDINGS),
-            served: Served::new(site),
-            read: of_isr,
-            is_patient,
-            left: false,
-        };
-        (receiver, filed)
+        let takes = Events { name: "a receiver of ISR", read: of_isr, is_patient };
+        (Receiver::new(takes, site, Destination::new(name, making, &RECORDINGS)), filed)
+    }
+}
+
+impl Takes for Events {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn take(&mut self, io: &mut Io<'_>, of: &str, request: &Request, life: Option<u64>, fate: Fate) {
+        let keys = (self.read)(request);
+        io.books.called(of, &keys, life);
+        for key in keys.into_iter().filter(|_| fate.takes()) {
+            io.books.arrived(of, key, self.is_patient);
+        }
     }
 }
 
@@ -106,9 +134,9 @@ fn of_isr(request: &Request) -> Vec<Key> {
     vec![key]
 }
 
-impl Client for Receiver {
+impl<T: Takes> Client for Receiver<T> {
     fn name(&self) -> &'static str {
-        self.name
+        self.takes.name()
     }
 
     fn address(&self) -> Option<SocketAddr> {
@@ -141,11 +169,7 @@ impl Client for Receiver {
         let Some(request) = self.served.received(link, bytes) else { return };
         let fate = self.served.fate(io);
         let life = io.is_current(link).then_some(io.life);
-        let (name, keys) = (&self.destination.name, (self.read)(&request));
-        io.books.called(name, &keys, life);
-        for key in keys.into_iter().filter(|_| fate.takes()) {
-            io.books.arrived(name, key, self.is_patient);
-        }
+        self.takes.take(io, &self.destination.name, &request, life, fate);
         self.served.answer(io, link, fate, "");
     }
 
@@ -159,6 +183,10 @@ impl Client for Receiver {
 
     fn waits_for(&self, books: &Books) -> Option<String> {
         self.destination.waits_for(books)
+    }
+
+    fn judge(&self, books: &Books) {
+        self.takes.judge(books);
     }
 
     fn leave(&mut self, io: &mut Io<'_>) {

@@ -12,7 +12,7 @@ use super::super::net::LinkId;
 
 /// What it does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub enum Fate {
     /// It takes it, and says so.
     Take,
     /// It takes it, and dies before it says so.
@@ -38,7 +38,7 @@ const REFUSALS: [u16; 4] = [500, 503, 301, GARBAGE];
 
 /// A request.
 #[derive(Debug)]
-pub(super) struct Request {
+pub struct Request {
     /// Its first line and its fields.
     head: String,
     /// Its target.

@@ -21,6 +21,9 @@ const REDIRECTIONS_MAX: u8 = 5;
 /// After a refresh that failed, or a request to end, the next one comes no sooner.
 const RETRY_MS: u64 = 5_000;
 
+/// And no later, if no NOTIFY has come since it was sent: a start may have left open whether the peer knows the dialog.
+const RETRY_MAX_MS: u64 = 300_000;
+
 impl Subscription {
     /// The answer to a request. `Some`: that was the subscription's end.
     pub(super) fn answered(
@@ -213,9 +216,11 @@ impl Subscription {
             return self.end(terms, agent, at, end, None);
         }
         let dialog = &mut self.dialogs[at];
-        dialog.flight = None;
+        let is_alive = dialog.flight.take().is_some_and(|flight| flight.is_notified);
+        let most_ms = if is_alive { u64::MAX } else { RETRY_MAX_MS };
         let wait_ms = if self.is_leaving { 0 } else { dialog.expires.since(now.mono) / 2 };
-        let wait_ms = wait_ms.max(RETRY_MS).max(u64::from(retry_after_s.unwrap_or_default()) * 1_000);
+        let wait_ms =
+            wait_ms.clamp(RETRY_MS, most_ms).max(u64::from(retry_after_s.unwrap_or_default()) * 1_000);
         dialog.refresh = now.mono.plus_ms(wait_ms);
         None
     }

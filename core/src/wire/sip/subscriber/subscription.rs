@@ -166,7 +166,9 @@ impl Subscription {
         let mut found: Option<Subscription> = None;
         for saved in saved {
             let names = (saved.call_id.parse::<CallId>().ok(), saved.local_tag.parse::<Tag>().ok());
-            let left_ms = Wall(saved.expires_ms).since(now.wall);
+            // A wall clock that was set back since makes nothing live for longer than it was granted.
+            let granted_ms = u64::from(terms.expires_max_s()) * 1_000;
+            let left_ms = Wall(saved.expires_ms).since(now.wall).min(granted_ms);
             let (Some(call_id), Some(tag), 1..) = (names.0, names.1, left_ms) else {
                 agent.tell(terms.key, End::EXPIRED.event(saved.dialog, None, false));
                 agent.tell(terms.key, Event::Save { dialog: saved.dialog, saved: None });

@@ -41,6 +41,35 @@ fn s46_a_restart_refreshes_at_once_with_numbers_that_were_not_used() {
     assert_eq!(again.cseq().map(|(n, _)| n), refresh.cseq().map(|(n, _)| n + 1));
 }
 
+/// A peer that is too busy to say whether it knows the dialog is asked again before half of a long expiry is over.
+#[test]
+fn s46_a_first_refresh_that_is_refused_comes_again() {
+    let (mut before, _) = Stage::subscribed(3_600);
+    before.events();
+    let mut stage = restarted(&before, 1_000);
+    let refresh = stage.request();
+    stage.answer(&refresh, 503, &[]);
+    let (ms, again) = stage.until_request();
+    assert_eq!((ms, again.to_tag()), (300_000, refresh.to_tag()));
+    stage.answer(&again, 481, &[]);
+    let new = stage.request();
+    Stage::assert_new(&new, &refresh);
+}
+
+/// A wall clock that was set back meanwhile makes nothing live for longer than it could be granted.
+#[test]
+fn s46_a_clock_that_was_set_back_prolongs_nothing() {
+    let (mut before, request) = Stage::subscribed(3_600);
+    before.events();
+    before.now.wall = Wall(before.now.wall.0 - 80_000_000);
+    let mut stage = restarted(&before, 0);
+    let refresh = stage.request();
+    stage.answer(&refresh, 503, &[("Retry-After", "100000")]);
+    let (ms, new) = stage.until_request();
+    assert_eq!(ms, 3_600_000);
+    Stage::assert_new(&new, &request);
+}
+
 #[test]
 fn s46_restarts_in_a_row_use_no_number_twice() {
     let (mut before, _) = Stage::subscribed(3_600);
