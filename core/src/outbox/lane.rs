@@ -301,7 +301,9 @@ mod tests {
         let memory = |lane: &Lane| [lane.tails.capacity(), lane.ready.capacity(), lane.waiting.capacity()];
         lane.shrink();
         assert!(memory(&lane).iter().all(|room| *room >= 999), "they are still there");
-        (lane.tails.clear(), lane.ready.clear(), lane.waiting.clear());
+        lane.tails.clear();
+        lane.ready.clear();
+        lane.waiting.clear();
         lane.shrink();
         assert_eq!(memory(&lane), [0, 0, 0]);
     }
