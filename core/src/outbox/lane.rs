@@ -251,3 +251,60 @@ impl Lane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many requests leave at once, and when the next one may.
+    #[test]
+    fn a_rate_lets_a_tenth_of_a_second_go_at_once() {
+        let check = |per_second: u32, at_once: u32, next_ms: u64| {
+            let policy = Policy { per_second: Some(per_second), ..Policy::default() };
+            let (mut lane, now) = (Lane::new("d", 0), Mono(60_000));
+            let mut sent = 0;
+            while lane.closed_until(&policy, now).is_none() {
+                lane.departed(&policy);
+                sent += 1;
+            }
+            assert_eq!(sent, at_once, "at {per_second} a second");
+            assert_eq!(
+                lane.closed_until(&policy, now),
+                Some(now.plus_ms(next_ms)),
+                "at {per_second} a second"
+            );
+            // Woken too early, it still waits for the same moment; then one more goes.
+            let early = now.plus_ms(next_ms / 2);
+            assert_eq!(
+                lane.closed_until(&policy, early),
+                Some(now.plus_ms(next_ms)),
+                "at {per_second} a second"
+            );
+            assert_eq!(lane.closed_until(&policy, now.plus_ms(next_ms)), None);
+        };
+        check(1, 1, 1_000);
+        check(10, 1, 100);
+        check(11, 2, 91);
+        check(20, 2, 50);
+        check(100, 10, 10);
+        check(1_000, 100, 1);
+    }
+
+    #[test]
+    fn a_crowd_that_has_left_keeps_no_memory() {
+        let mut lane = Lane::new("d", 0);
+        for key in 1..1_000 {
+            lane.tails.insert(key, Seq(1));
+            lane.ready.push_back(Seq(1));
+            lane.waiting.push(Reverse((Mono(1), Seq(1))));
+        }
+        let memory = |lane: &Lane| [lane.tails.capacity(), lane.ready.capacity(), lane.waiting.capacity()];
+        lane.shrink();
+        assert!(memory(&lane).iter().all(|room| *room >= 999), "they are still there");
+        lane.tails.clear();
+        lane.ready.clear();
+        lane.waiting.clear();
+        lane.shrink();
+        assert_eq!(memory(&lane), [0, 0, 0]);
+    }
+}

@@ -160,20 +160,50 @@ mod tests {
     use super::*;
     use crate::outbox::tests::event;
 
+    fn entry(event: &Arc<Event>, seq: u64) -> Entry {
+        Entry {
+            event: Arc::clone(event),
+            seq: Seq(seq),
+            since: Wall(0),
+            behind: Seq(0),
+            key: 0,
+            stage: Stage::Idle,
+            redriven: false,
+        }
+    }
+
+    /// Three full runs, of which some letters go: how many are left in each.
+    #[test]
+    fn a_run_below_a_quarter_joins_a_neighbour_if_they_leave_a_quarter_free() {
+        let event: Arc<Event> = event("call/1").into();
+        let check = |gone: &[std::ops::Range<u64>], expected: &[usize]| {
+            let mut letters = Letters::default();
+            assert!((0..768).all(|seq| letters.insert(entry(&event, seq))));
+            assert!(gone.iter().cloned().flatten().all(|seq| letters.remove(Seq(seq)).is_some()));
+            let runs: Vec<usize> = letters.runs.iter().map(VecDeque::len).collect();
+            assert_eq!(runs, expected, "{gone:?}");
+            let left = (0..768).filter(|seq| !gone.iter().any(|gone| gone.contains(seq)));
+            assert!(letters.iter().map(|entry| entry.seq.0).eq(left), "{gone:?}");
+        };
+        check(&[], &[256, 256, 256]);
+        check(&[256..449], &[256, 63, 256]);
+        check(&[0..128, 256..448], &[128, 64, 256]);
+        check(&[0..127, 256..449], &[192, 256]);
+        check(&[0..126, 256..449], &[130, 63, 256]);
+        check(&[0..126, 256..450], &[192, 256]);
+        check(&[512..639, 256..449], &[256, 192]);
+        check(&[512..638, 256..449], &[256, 63, 130]);
+        check(&[256..385, 0..193], &[190, 256]);
+        check(&[256..385, 512..705], &[256, 190]);
+        check(&[256..512], &[256, 256]);
+    }
+
     proptest! {
         /// Runs are split and joined; what is in them is what a set of numbers says.
         #[test]
         fn a_sorted_set(ops in prop::collection::vec((any::<bool>(), 0_u64..3_000), 1..6_000), grow in 0_u64..2_000) {
             let event: Arc<Event> = event("call/1").into();
-            let entry = |seq| Entry {
-                event: Arc::clone(&event),
-                seq: Seq(seq),
-                since: Wall(0),
-                behind: Seq(0),
-                key: 0,
-                stage: Stage::Idle,
-                redriven: false,
-            };
+            let entry = |seq| entry(&event, seq);
             let (mut letters, mut model) = (Letters::default(), BTreeSet::new());
             for seq in 0..grow {
                 prop_assert_eq!(letters.insert(entry(seq)), model.insert(seq));

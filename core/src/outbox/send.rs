@@ -27,7 +27,7 @@ const FIRST: u32 = 1;
 /// One request under way.
 #[derive(Debug)]
 pub(super) struct Flight {
-    destination: Arc<str>,
+    pub(super) destination: Arc<str>,
     call: CallId,
     letters: Vec<Seq>,
 }
@@ -238,9 +238,6 @@ impl Destination {
                 }
                 None
             }
-            Verdict::Dead { reason } | Verdict::Disable { reason } if flight.letters.is_empty() => {
-                Some(reason)
-            }
             Verdict::Dead { reason } => {
                 lane.succeeded();
                 for seq in &flight.letters {
@@ -401,7 +398,7 @@ fn last_by_age(entry: &Entry, policy: &Policy) -> Wall {
 }
 
 /// How long to wait after so many attempts.
-fn delay_ms(policy: &Policy, attempts: u32, rng: &mut Rng) -> u64 {
+pub(super) fn delay_ms(policy: &Policy, attempts: u32, rng: &mut Rng) -> u64 {
     let exponent = i32::try_from(attempts.saturating_sub(1)).unwrap_or(i32::MAX);
     let plain = (policy.first_ms as f64 * policy.factor.powi(exponent)).min(policy.cap_ms as f64);
     // A whole number of parts in a thousand keeps the result the same on every machine.

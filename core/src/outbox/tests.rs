@@ -1,8 +1,12 @@
 //! What the tests of the outbox share: engines without sockets over one log, and a receiver whose requests say what they
 //! carry.
 
+mod changes;
+mod late;
 mod model;
 mod rules;
+mod shown;
+mod starts;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,9 +51,14 @@ pub(crate) fn event(subject: &str) -> Event {
 struct Plain {
     target: Arc<Target>,
     policy: Policy,
+    listens: bool,
 }
 
 impl Receiver for Plain {
+    fn listens(&self) -> bool {
+        self.listens
+    }
+
     fn wants(&self, _event: &Event, _vocabulary: &Vocabulary) -> bool {
         true
     }
@@ -110,7 +119,8 @@ fn plain(
         ..plain
     };
     let target = Target { host: "receiver".into(), port: 80, tls: None, trusted };
-    Ok(Box::new(Plain { target: Arc::new(target), policy }))
+    let listens = spec.get("listens").and_then(Value::as_bool).unwrap_or(true);
+    Ok(Box::new(Plain { target: Arc::new(target), policy, listens }))
 }
 
 fn as_it_is(_kind: &str, _name: &str, spec: &str, _config: &Config) -> Result<String, Wrong> {
@@ -137,6 +147,8 @@ pub(super) struct Rig {
     log: Vec<(Seq, Arc<Record>)>,
     carried: Vec<Arc<Record>>,
     last: Seq,
+    /// What operators were told.
+    notes: Vec<String>,
     /// Requests under way, in the order of their making.
     pub(super) made: Vec<Made>,
 }
@@ -151,6 +163,7 @@ impl Rig {
             log: Vec::new(),
             carried: Vec::new(),
             last: Seq(0),
+            notes: Vec::new(),
             made: Vec::new(),
         };
         rig.start(shards);
@@ -198,7 +211,12 @@ impl Rig {
 
     /// The log forgets its older half, after what is live in it was carried over.
     pub(super) fn retire(&mut self) {
-        let Some((through, _)) = self.log.get(self.log.len() / 2).cloned() else { return };
+        if let Some((through, _)) = self.log.get(self.log.len() / 2) {
+            self.retire_through(*through);
+        }
+    }
+
+    fn retire_through(&mut self, through: Seq) {
         let mut carried = Vec::new();
         for (hub, outbox) in &mut self.engines {
             hub.set_now(self.now);
@@ -220,9 +238,24 @@ impl Rig {
         self.append(Body::Change(PART, change.encode()));
     }
 
+    /// The config is another one from here on.
+    fn reload(&mut self, config: Config) {
+        self.config = config;
+        for (hub, outbox) in &mut self.engines {
+            hub.set_now(self.now);
+            hub.config = self.config.clone();
+            outbox.reloaded(hub);
+        }
+        self.turn();
+    }
+
     /// An event is accepted; its number.
     pub(super) fn publish(&mut self, subject: &str) -> u64 {
-        let wall = self.now.wall;
+        self.publish_of(subject, self.now.wall)
+    }
+
+    /// An event whose own time is `wall` is accepted; its number.
+    fn publish_of(&mut self, subject: &str, wall: Wall) -> u64 {
         let event = Event { wall, id: self.last.next().to_string().into(), ..event(subject) };
         let seq = self.last.next().0;
         self.append(Body::Event(Arc::new(event)));
@@ -300,6 +333,9 @@ impl Rig {
         }
         while let Some(action) = self.engines[shard].0.next_action() {
             moved = true;
+            if let Action::Note(note) = &action {
+                self.notes.push(note.text.clone());
+            }
             let Action::Append(records) = action else { continue };
             for record in records {
                 self.last = self.last.next();
