@@ -88,6 +88,26 @@ fn a_late_letter_in_the_midst_leaves_its_line_in_order() {
     check(4, 3, &[4]);
 }
 
+/// One that was put back, because there was no room for its request, and is too old by then, leaves its line; who comes
+/// later stands behind those before it.
+#[test]
+fn a_late_letter_that_was_put_back_leaves_its_line_in_order() {
+    let mut rig = Rig::with(r#"{"max_age_ms": 3000, "concurrency": 2, "batch_max": 3}"#);
+    let holds = ["g", "h"].map(|subject| rig.publish(subject));
+    let first = rig.publish("a");
+    let late = rig.publish_of("a", Wall(BEGINNING.0 - 2_900));
+    rig.answer(0, 200);
+    assert_eq!(rig.under_way(), [holds[1], first, late]);
+    rig.answer_with(1, Err(CallFault::NoRoom));
+    rig.pass(1_000);
+    assert_eq!((too_old(&rig), rig.under_way()), (vec![late], vec![holds[1], first]));
+    rig.answer(0, 200);
+    let second = rig.publish("a");
+    assert_eq!(rig.under_way(), [first]);
+    rig.answer(0, 200);
+    assert_eq!(rig.under_way(), [second]);
+}
+
 /// A delay doubles from 1 s to the cap, and is up to 20 % longer or shorter.
 #[test]
 fn delays_are_spread_on_both_sides() {
