@@ -338,6 +338,8 @@ def digits():
 def transfers():
     call = alice.call("101").until("up")
     leg = bob.called().until("up")
+    # Asterisk refuses to transfer what is answered and not yet linked.
+    events.until("call.link_start", extension_1="100", extension_2="101")
     leg.transfer("102")
     events.until("call.transfer", transfer="blind", called_number="102", transferer_number="101", extension="100", status="Success")
     carol.called().until("up")
@@ -347,6 +349,7 @@ def transfers():
     quiet()
     call = alice.call("101").until("up")
     first, second = bob.called().until("up"), bob.call("102").until("up")
+    events.until("call.link_start", extension_1="100", extension_2="101")
     events.until("call.link_start", extension_1="101", extension_2="102")
     first.transfer(second)
     events.until("call.transfer", transfer="attended", called_number="102", extension="100", status="Success")
@@ -420,6 +423,8 @@ def states():
 def a_cut_connection():
     """While it is cut one call ends, one goes on, one begins, and a phone goes away."""
     ends, stays = alice.call("101").until("up"), bob.call("102").until("up")
+    for one, other in (("100", "101"), ("101", "102")):
+        events.until("call.link_start", extension_1=one, extension_2=other)
     agrees()
     relay.cut()
     events.until("source.down")
