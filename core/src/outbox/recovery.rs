@@ -214,9 +214,12 @@ impl Outbox {
                     self.bytes += letter.event.bytes() + LETTER_BYTES;
                 }
             }
-            // One without a destination was dead and was sent again to a later one of the same name, and the record that
-            // did so is still to come; or it was left to a destination that is gone, and dies of that.
-            Some(_) | None => self.insert_dead(hub, letter, died.unwrap_or(said)),
+            // At a start, one without a destination was dead and was sent again to a later one of the same name: the record
+            // that did so is still to come. Later, it was left to a destination that is gone, and dies of that.
+            Some(_) | None => {
+                let otherwise = if hub.recovering { Wall::default() } else { said };
+                self.insert_dead(hub, letter, died.unwrap_or(otherwise));
+            }
         }
     }
 
