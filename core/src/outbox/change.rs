@@ -264,6 +264,24 @@ fn take_failed(input: &mut Reader<'_>) -> Option<Vec<Failed>> {
 }
 
 impl Carried {
+    /// A letter that was accepted then, and that nobody has tried to deliver.
+    #[must_use]
+    pub fn new(name: Box<str>, kind: &str, seq: Seq, since: Wall, event: Arc<Event>) -> Carried {
+        Carried {
+            name,
+            kind: kind.into(),
+            seq,
+            since,
+            redriven: false,
+            attempts: 0,
+            due: Wall(0),
+            died: None,
+            reason: Box::default(),
+            summary: Box::default(),
+            event,
+        }
+    }
+
     /// The letter as a record holds it.
     #[must_use]
     pub fn encode(&self) -> Box<[u8]> {

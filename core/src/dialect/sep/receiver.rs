@@ -116,19 +116,7 @@ pub fn letter(of: &Subscription, at: Wall, now: Wall, config: &Config) -> Option
         extensions: Vec::new(),
         data: Data::Facts(facts),
     };
-    let letter = outbox::Carried {
-        name: name_of(id),
-        kind: NAME.into(),
-        seq: Seq(version),
-        since: now,
-        redriven: false,
-        attempts: 0,
-        due: Wall(0),
-        died: None,
-        reason: "".into(),
-        summary: "".into(),
-        event: Arc::new(event),
-    };
+    let letter = outbox::Carried::new(name_of(id), NAME, Seq(version), now, Arc::new(event));
     Some(Body::Change(outbox::PART, letter.encode()))
 }
 

@@ -249,17 +249,11 @@ impl Wcs {
         }
         let wall = hub.now.wall;
         let letter = outbox::Carried {
-            name,
-            kind: NAME.into(),
-            seq: Seq(seq),
-            since: wall,
-            redriven: false,
             attempts: 1,
             due: Wall(wall.0 + first_ms),
             died: (redeliver_ms == 0).then_some(wall),
             reason: dead.reason.clone(),
-            summary: "".into(),
-            event: Arc::clone(&hook.event),
+            ..outbox::Carried::new(name, NAME, Seq(seq), wall, Arc::clone(&hook.event))
         };
         hub.append(Actor::Server(NAME), None, true, true, Body::Change(outbox::PART, letter.encode()));
     }

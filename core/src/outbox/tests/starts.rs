@@ -4,19 +4,7 @@ use super::*;
 use crate::outbox::change::{Carried, Version};
 
 fn letter(name: &str, seq: u64) -> Carried {
-    Carried {
-        name: name.into(),
-        kind: "plain".into(),
-        seq: Seq(seq),
-        since: BEGINNING,
-        redriven: false,
-        attempts: 0,
-        due: Wall(0),
-        died: None,
-        reason: "".into(),
-        summary: "".into(),
-        event: Arc::new(event("a")),
-    }
+    Carried::new(name.into(), "plain", Seq(seq), BEGINNING, Arc::new(event("a")))
 }
 
 impl Rig {
